@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Manifests to cuts with features: data_dir/fbank/<prefix>_cuts_<split>.jsonl.gz.
+
+Usage:
+    python3 -m local.compute_fbank --corpus librispeech_100 --data-dir data/librispeech_100 --nj 8
+    python3 -m local.compute_fbank --corpus synthetic --data-dir data/synthetic --on-the-fly true
+
+Every utterance is decoded once. Audio that is unreadable, empty, stereo or of another sample rate,
+audio without text and text without audio are left out, each by name, with a summary line; a larger
+share than --max-bad-fraction is an error. With --on-the-fly true no features are stored and
+training computes them. A cut manifest appears only when its split is complete; a run that was
+interrupted goes on with the splits that are missing. The order of the training cuts is shuffled,
+always alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import shutil
+import sys
+from pathlib import Path
+
+from lhotse import MonoCut
+
+from emformer.errors import RecipeError, run_main
+from emformer.features import SAMPLE_RATE
+from local.bad_items import BadItems
+from local.corpus import Corpus, load_corpus
+from local.cut_builder import build_cuts
+from local.display_manifest_statistics import display
+from local.fbank_shard import run_pool
+from local.manifests import manifest_paths, read_manifest, write_manifest
+from local.options import (
+    add_bad_option,
+    add_data_options,
+    default_jobs,
+    parser_for,
+    positive_int,
+    start_logging,
+    str2bool,
+)
+from local.store import digest, is_done, mark_done
+
+SPEEDS = (0.9, 1.1)
+
+
+def perturb_speed(cuts: list[MonoCut]) -> list[MonoCut]:
+    """The cuts and their copies at 0.9 and 1.1 times the speed."""
+    return cuts + [cut.perturb_speed(factor) for factor in SPEEDS for cut in cuts]
+
+
+def compute_split(corpus: Corpus, split: str, args) -> None:
+    """Make the cuts of one split, unless they are there and made from the same manifests."""
+    paths = manifest_paths(args.data_dir, corpus.prefix, split)
+    recordings = read_manifest(paths.recordings, hint="run stage 1 (manifests)")
+    supervisions = read_manifest(paths.supervisions, hint="run stage 1 (manifests)")
+    is_train = split in corpus.train
+    facts = {
+        "manifests": digest([paths.recordings, paths.supervisions]),
+        "on_the_fly": args.on_the_fly,
+        "perturb_speed": args.perturb_speed and is_train,
+        "backend": args.backend,
+        "data_dir": str(args.data_dir),  # the cuts point there
+    }
+    marker = paths.cuts.with_name(f".{corpus.prefix}_{split}.done")
+    outputs = [paths.cuts] if args.on_the_fly else [paths.cuts, paths.features]
+    if is_done(marker, facts, outputs):
+        logging.info("%s: already there", split)
+        return
+    # What is there was made from something else: gone before the features below it change.
+    marker.unlink(missing_ok=True)
+    paths.cuts.unlink(missing_ok=True)
+    shutil.rmtree(paths.features, ignore_errors=True)
+
+    bad = BadItems(split)
+    cuts = build_cuts(recordings, supervisions, corpus.sample_rate, bad)
+    total = len(cuts) + len(bad)
+    if is_train:
+        if args.perturb_speed:
+            cuts = perturb_speed(cuts)
+            total = len(cuts) + len(bad)
+        random.Random(0).shuffle(cuts)
+    folder = None if args.on_the_fly else paths.features
+    done = run_pool(cuts, folder, bad, args.nj, args.device, args.backend)
+    bad.report(total, args.max_bad_fraction)
+    write_manifest(done, paths.cuts)
+    mark_done(marker, facts)
+
+
+def splits_to_do(corpus: Corpus, args) -> list[str]:
+    """The asked-for splits that have manifests."""
+    splits = args.splits or list(corpus.splits)
+    unknown = [split for split in splits if split not in corpus.splits]
+    if unknown:
+        raise RecipeError(
+            f"corpus {corpus.name} has no split {', '.join(unknown)}; "
+            f"it has {', '.join(corpus.splits)}"
+        )
+    missing = [
+        split
+        for split in splits
+        if not manifest_paths(args.data_dir, corpus.prefix, split).supervisions.is_file()
+    ]
+    if missing and (not args.allow_missing or len(missing) == len(splits)):
+        raise RecipeError(
+            f"no manifests of {', '.join(missing)} in {args.data_dir}/manifests; "
+            "run stage 1 (manifests)"
+        )
+    for split in missing:
+        logging.warning("%s: no manifests, left out", split)
+    return [split for split in splits if split not in missing]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = parser_for(__doc__)
+    add_data_options(parser)
+    parser.add_argument("--nj", type=positive_int, default=default_jobs(), help="processes")
+    parser.add_argument("--on-the-fly", type=str2bool, default=False, help="store no features")
+    parser.add_argument(
+        "--perturb-speed", type=str2bool, default=False, help="add 0.9x and 1.1x copies in training"
+    )
+    parser.add_argument(
+        "--splits", nargs="+", help="only these splits (default: all of the corpus)"
+    )
+    parser.add_argument(
+        "--allow-missing", type=str2bool, default=False, help="leave out splits without manifests"
+    )
+    parser.add_argument("--device", default="cpu", help="of the extractor; with cuda use --nj 1")
+    parser.add_argument("--backend", help="kaldifeat or lhotse (default: the first installed)")
+    add_bad_option(parser)
+    args = parser.parse_args(argv)
+    start_logging()
+
+    corpus = load_corpus(args.corpus)
+    if corpus.sample_rate != SAMPLE_RATE:
+        raise RecipeError(
+            f"corpus {corpus.name} is at {corpus.sample_rate} Hz, the features need {SAMPLE_RATE}; "
+            "resample the audio first"
+        )
+    marker = Path(args.data_dir) / "fbank" / f".{corpus.prefix}.done"
+    splits = splits_to_do(corpus, args)
+    marker.unlink(missing_ok=True)
+    for split in splits:
+        compute_split(corpus, split, args)
+    mark_done(marker, {"splits": splits, "on_the_fly": args.on_the_fly})
+    display(corpus, args.data_dir)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

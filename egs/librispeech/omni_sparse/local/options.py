@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command-line helpers that the data scripts share."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+
+
+def parser_for(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose --help is the script's docstring and the defaults."""
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def start_logging() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+
+def str2bool(word: str) -> bool:
+    """true/false as Kaldi-style shell options write them; also yes/no and 1/0."""
+    if word.lower() in ("true", "yes", "1"):
+        return True
+    if word.lower() in ("false", "no", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f"expected true or false, got '{word}'")
+
+
+def positive_int(word: str) -> int:
+    try:
+        value = int(word)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{word}'")
+    return value
+
+
+def fraction(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got '{word}'")
+    return value
+
+
+def default_jobs() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+def add_data_options(parser: argparse.ArgumentParser, corpus: str | None = None) -> None:
+    """--corpus and --data-dir, which nearly every data script has."""
+    parser.add_argument(
+        "--corpus",
+        default=corpus,
+        required=corpus is None,
+        help="name in conf/corpus or path of a YAML file"
+        + (f" (default {corpus})" if corpus else ""),
+    )
+    parser.add_argument("--data-dir", required=True, help="data folder of this corpus")
+
+
+def add_bad_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-bad-fraction",
+        type=fraction,
+        default=0.05,
+        help="stop if a larger share of a split has to be left out (default 0.05)",
+    )
