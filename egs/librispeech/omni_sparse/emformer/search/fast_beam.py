@@ -59,7 +59,7 @@ class FastBeamSearch(Search):
         for t in range(block.size(1)):
             shape, contexts = together.get_contexts()  # [stream][context], (contexts, C)
             owner = shape.row_ids(1).to(torch.int64)
-            predicted = self.model.predict(contexts.to(torch.int64))
+            predicted = self.model.predict(_as_trained(contexts.to(torch.int64)))
             logits = self.model.join(block[:, t].index_select(0, owner), predicted)
             together.advance(logits.float().log_softmax(dim=-1))
         together.terminate_and_flush_to_streams()
@@ -78,3 +78,16 @@ class FastBeamSearch(Search):
                 emitted = [(frame, label) for frame, label in enumerate(labels) if label > 0]
                 results[stream] = ([x for _, x in emitted], [frame for frame, _ in emitted])
         return results
+
+
+def _as_trained(contexts: torch.Tensor) -> torch.Tensor:
+    """k2 fills a context with blanks before the first token; the decoder knows one blank only.
+
+    What stands before that blank is "nothing" (-1) in training and in the other searches:
+    [0, 0] becomes [-1, 0], and [0, 17] stays as it is. Blank is never part of a context later.
+
+    Args:
+        contexts: of shape `(contexts, C)`.
+    """
+    before_start = (contexts[:, :-1] == 0) & (contexts[:, 1:] == 0)
+    return torch.cat([contexts[:, :-1].masked_fill(before_start, -1), contexts[:, -1:]], dim=1)

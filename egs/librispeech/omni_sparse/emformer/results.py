@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""results.jsonl: one line for every decoding, from which tables and plots are made."""
+
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from emformer.errors import RecipeError
+
+SIMULATED = "simulated"
+CHUNK_WISE = "chunk-wise"
+
+
+@dataclass
+class Result:
+    """One system decoded on one split by one method in one mode.
+
+    Attributes (`ins`, `del_` and `sub` are counts of words; `del_` is `del` in the file):
+        system: name of the system, such as "dense".
+        corpus, split, method: what was decoded and how.
+        mode: "simulated" (whole utterances under the streaming mask) or "chunk-wise".
+        chunk_ms, right_context_ms, left_context_ms: of the encoder, in milliseconds.
+        wer, wer_ci95: in percent; the 95 % bootstrap interval is [low, high].
+        num_words, num_utts: of the references.
+        num_params, num_nonzero: of the deployed model (no training-only projections).
+        sparsity: share of zeros over the matrices of the encoder.
+        levels: sparsity of each encoder layer.
+        train_updates, train_passes, train_seconds, seed: what the training spent. A pass is
+            one forward and backward of one (sub-)network over one batch.
+        checkpoint, config, git_revision: where it comes from.
+        rtf: seconds of encoder and search for one second of audio.
+    """
+
+    system: str
+    corpus: str
+    split: str
+    method: str
+    mode: str
+    chunk_ms: float
+    right_context_ms: float
+    left_context_ms: float
+    wer: float
+    ins: int
+    del_: int
+    sub: int
+    num_words: int
+    num_utts: int
+    num_params: int
+    num_nonzero: int
+    sparsity: float
+    levels: list[float]
+    train_updates: int
+    train_passes: int
+    train_seconds: float
+    seed: int
+    checkpoint: str
+    config: str
+    git_revision: str | None
+    rtf: float
+    wer_ci95: list[float]
+
+    def __post_init__(self):
+        if self.mode not in (SIMULATED, CHUNK_WISE):
+            raise ValueError(f"mode must be {SIMULATED} or {CHUNK_WISE}, got {self.mode!r}")
+
+    def to_dict(self) -> dict:
+        """The fields under the names of the file."""
+        return {name.rstrip("_"): value for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, record: dict) -> "Result":
+        """The inverse of to_dict(). ValueError if a field is missing or unknown."""
+        names = {f.name.rstrip("_"): f.name for f in dataclasses.fields(cls)}
+        if names.keys() != record.keys():
+            odd = sorted(names.keys() ^ record.keys())
+            raise ValueError(f"fields missing or unknown: {', '.join(odd)}")
+        return cls(**{names[name]: value for name, value in record.items()})
+
+
+def append_result(path: Path, result: Result) -> None:
+    """Append one line, whole or not at all to any reader, and see it onto the disk.
+
+    The line goes out in a single write under a lock, so decoders may share the file. Where an
+    earlier writer died amid a line, the new one still starts a line of its own.
+    """
+    line = json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        size = os.fstat(fd).st_size
+        torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        os.write(fd, ("\n" + line if torn else line).encode("utf-8"))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read_results(path: Path) -> list[Result]:
+    """All results of a file, in order; a line that is not whole is skipped with a warning.
+
+    Raises:
+        RecipeError: there is no such file.
+    """
+    try:
+        lines = Path(path).read_bytes().split(b"\n")
+    except OSError as e:
+        raise RecipeError(f"cannot read {path}: {e.strerror}; decode first") from None
+    results = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            results.append(Result.from_dict(json.loads(line.decode("utf-8"))))
+        except (ValueError, AttributeError) as e:
+            logging.warning("%s, line %d: skipped, not a whole result (%s)", path, number, e)
+    return results
+
+
+def git_revision(folder: Path | None = None) -> str | None:
+    """The commit of `folder` (default: of this recipe), with "-dirty" where tracked files differ.
+
+    None outside a git repository, or where there is no git.
+    """
+    folder = Path(__file__).resolve().parent if folder is None else Path(folder)
+
+    def git(*command: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *command], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        revision = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{revision}-dirty" if changed else revision
