@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lhotse cuts to batches."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from lhotse import CutSet
+from lhotse.dataset import K2SpeechRecognitionDataset
+from lhotse.dataset.input_strategies import OnTheFlyFeatures, PrecomputedFeatures
+from torch.utils.data import DataLoader
+
+from emformer.config import TrainingConfig
+from emformer.cut_filter import CutFilter
+from emformer.errors import RecipeError
+from emformer.lhotse_compat import DynamicBucketingSampler
+from local.corpus import Corpus, load_corpus
+
+# Most buckets a small set can fill: lhotse wants at least one cut in each.
+_CUTS_PER_BUCKET = 20
+
+
+class AsrDataModule:
+    """Loaders of a corpus's splits.
+
+    Args:
+      corpus: Names of the splits.
+      data_dir: Holds ``fbank/<prefix>_cuts_<split>.jsonl.gz``.
+      on_the_fly: Compute features from audio while loading.
+      musan: Mix MUSAN noise into training cuts (``fbank/musan_cuts.jsonl.gz``).
+    """
+
+    def __init__(
+        self, corpus: Corpus, data_dir: Path, on_the_fly: bool = False, musan: bool = False
+    ) -> None:
+        self.corpus = corpus
+        self.data_dir = data_dir
+        self.on_the_fly = on_the_fly
+        self.musan = musan
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        group = parser.add_argument_group("data")
+        group.add_argument("--corpus", default="synthetic", help="a name of conf/corpus, or a YAML file")
+        group.add_argument("--data-dir", type=Path, help="default: data/<corpus>")
+        group.add_argument("--on-the-fly-feats", type=_bool, default=False, metavar="BOOL")
+        group.add_argument(
+            "--enable-musan", type=_bool, default=None, metavar="BOOL", help="default: the corpus's"
+        )
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> AsrDataModule:
+        """Build from the options of :meth:`add_arguments`."""
+        corpus = load_corpus(args.corpus)
+        data_dir = args.data_dir or Path("data") / corpus.name
+        musan = corpus.musan if args.enable_musan is None else args.enable_musan
+        return cls(corpus, data_dir, args.on_the_fly_feats, musan)
+
+    # Cuts.
+
+    def cuts(self, split: str) -> CutSet:
+        """The cuts of a split, read lazily.
+
+        Raises:
+          RecipeError: The manifest is missing.
+        """
+        return self._load(f"{self.corpus.prefix}_cuts_{split}.jsonl.gz")
+
+    def _load(self, name: str) -> CutSet:
+        path = self.data_dir / "fbank" / name
+        if not path.exists():
+            raise RecipeError(f"{path}: no such manifest; make it with run.sh --stage 3")
+        return CutSet.from_jsonl_lazy(path)
+
+    def train_cuts(self) -> CutSet:
+        """All training splits in one."""
+        cuts = [self.cuts(split) for split in self.corpus.train]
+        return cuts[0] if len(cuts) == 1 else CutSet.mux(*cuts, seed=0)
+
+    def test_splits(self) -> list[str]:
+        return list(self.corpus.test)
+
+    # Loaders.
+
+    def train_dataloader(
+        self,
+        cut_filter: CutFilter,
+        config: TrainingConfig,
+        seed: int,
+        epoch: int,
+        skip: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> DataLoader:
+        """Batches of an epoch: a function of the seed, the epoch and the rank alone.
+
+        Args:
+          cut_filter: Decides which cuts are trained on.
+          config: ``max_duration``, ``num_buckets``, ``num_workers``.
+          seed: The run's seed.
+          epoch: From 1.
+          skip: Batches at the head of the epoch that an interrupted run has had already.
+          rank, world_size: The DDP rank and their number.
+        """
+        sampler = self.train_sampler(cut_filter, config, seed, epoch, rank, world_size)
+        noise = self._load("musan_cuts.jsonl.gz").to_eager() if self.musan else None
+        transforms = [_SeededMix(noise, f"{seed} {epoch}")] if noise else []
+        dataset = K2SpeechRecognitionDataset(
+            input_strategy=self._input_strategy(), cut_transforms=transforms
+        )
+        return DataLoader(
+            dataset,
+            sampler=_Skip(sampler, skip),
+            batch_size=None,
+            num_workers=config.num_workers,
+            prefetch_factor=8 if config.num_workers else _NO_PREFETCH,
+        )
+
+    def train_sampler(
+        self,
+        cut_filter: CutFilter,
+        config: TrainingConfig,
+        seed: int,
+        epoch: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> DynamicBucketingSampler:
+        """The sampler of an epoch of training."""
+        sampler = DynamicBucketingSampler(
+            self.train_cuts().filter(cut_filter),
+            max_duration=config.max_duration,
+            num_buckets=max(1, min(config.num_buckets, cut_filter.num_kept // _CUTS_PER_BUCKET)),
+            shuffle=True,
+            drop_last=False,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        sampler.set_epoch(epoch)
+        return sampler
+
+    def valid_dataloader(
+        self, cut_filter: CutFilter, max_duration: float, rank: int = 0, world_size: int = 1
+    ) -> DataLoader:
+        """The dev splits, in order, shared out over the ranks."""
+        cuts = CutSet()
+        for split in self.corpus.dev:
+            cuts = cuts + self.cuts(split)
+        kept = [cut for cut in cuts if cut_filter(cut)]
+        return self._plain_dataloader(CutSet.from_cuts(kept[rank::world_size]), max_duration)
+
+    def test_dataloader(self, split: str, max_duration: float = 300.0) -> DataLoader:
+        """A split for decoding; a batch has its cuts in ``batch["supervisions"]["cut"]``."""
+        return self._plain_dataloader(self.cuts(split), max_duration)
+
+    def _plain_dataloader(self, cuts: CutSet, max_duration: float) -> DataLoader:
+        # Longest first: little padding, and running out of memory shows at once.
+        ordered = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
+        batches = _Batches(ordered, max_duration)
+        dataset = K2SpeechRecognitionDataset(
+            input_strategy=self._input_strategy(), return_cuts=True
+        )
+        return DataLoader(dataset, sampler=batches, batch_size=None, num_workers=0)
+
+    def _input_strategy(self):
+        if not self.on_the_fly:
+            return PrecomputedFeatures()
+        from emformer.features import make_extractor
+
+        return OnTheFlyFeatures(make_extractor())
+
+
+_NO_PREFETCH = None if torch.__version__ >= "2" else 2  # torch 1.13 refuses None
+
+
+class _Batches(torch.utils.data.Sampler):
+    """Consecutive cuts, at most ``max_duration`` seconds a batch with padding."""
+
+    def __init__(self, cuts: list, max_duration: float) -> None:
+        self.batches: list[CutSet] = []
+        batch: list = []
+        for cut in cuts:
+            if batch and (len(batch) + 1) * batch[0].duration > max_duration:
+                self.batches.append(CutSet.from_cuts(batch))
+                batch = []
+            batch.append(cut)
+        if batch:
+            self.batches.append(CutSet.from_cuts(batch))
+
+    def __iter__(self) -> Iterator[CutSet]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class _Skip(torch.utils.data.Sampler):
+    """A sampler without its first batches; they are drawn but never loaded."""
+
+    def __init__(self, sampler, skip: int) -> None:
+        self.sampler = sampler
+        self.skip = skip
+
+    def __iter__(self) -> Iterator[CutSet]:
+        return islice(iter(self.sampler), self.skip, None)
+
+
+class _SeededMix:
+    """Mixes noise into a batch; the draw depends on the epoch and the batch's cuts alone.
+
+    A generator kept in the worker would make a resumed run differ.
+    """
+
+    def __init__(self, noise: CutSet, seed: str) -> None:
+        self.noise = noise
+        self.seed = seed
+
+    def __call__(self, cuts: CutSet) -> CutSet:
+        first = next(iter(cuts)).id
+        return cuts.mix(
+            self.noise,
+            snr=(10, 20),
+            mix_prob=0.5,
+            preserve_id="left",
+            seed=random.Random(f"{self.seed} {first}").getrandbits(31),
+        )
+
+
+def _bool(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def batch_texts(batch: dict[str, Any]) -> list[str]:
+    """Texts of a batch in the order of its inputs; a cut with several supervisions is refused.
+
+    Raises:
+      RecipeError: A cut does not have exactly one supervision.
+    """
+    supervisions = batch["supervisions"]
+    if supervisions["sequence_idx"].tolist() != list(range(batch["inputs"].size(0))):
+        raise RecipeError("a cut has no text or several; run local/validate_manifest.py")
+    return supervisions["text"]

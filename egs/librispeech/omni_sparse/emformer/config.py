@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations: the one place where architecture, chunking and training settings live.
+
+A configuration is a YAML file with the sections ``model`` and ``training``. Training copies it
+into every checkpoint; decoding and export read it there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from emformer.errors import RecipeError
+
+FRAME_SHIFT_MS = 10
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture and chunking. Lengths are in encoder frames unless said otherwise.
+
+    Args:
+      feature_dim: Mel bins.
+      frontend: ``stack`` (stacks frames, as torchaudio's Emformer RNN-T) or ``conv`` (strided
+        2-D convolutions without padding, as icefall's Conv2dSubsampling).
+      subsampling: 10 ms frames an encoder frame; the ``conv`` front end has 4.
+      encoder_dim, num_heads, ffn_dim, num_layers, dropout, activation: The Emformer.
+      segment: Frames of a chunk.
+      right_context: Frames of look-ahead after a chunk.
+      left_context: Frames of the past that attention sees.
+      decoder_dim, context_size: The stateless decoder and the number of symbols it sees.
+      joiner_dim: Width of the joiner.
+    """
+
+    feature_dim: int = 80
+    frontend: str = "stack"
+    subsampling: int = 4
+    encoder_dim: int = 144
+    num_heads: int = 4
+    ffn_dim: int = 576
+    num_layers: int = 6
+    dropout: float = 0.1
+    activation: str = "relu"
+    segment: int = 8
+    right_context: int = 2
+    left_context: int = 24
+    decoder_dim: int = 144
+    context_size: int = 2
+    joiner_dim: int = 144
+
+    def __post_init__(self) -> None:
+        if self.frontend not in ("stack", "conv"):
+            raise RecipeError(f"model.frontend is {self.frontend!r}; it must be stack or conv")
+        if self.frontend == "conv" and self.subsampling != 4:
+            raise RecipeError(f"model.subsampling is {self.subsampling}; the conv front end has 4")
+        if self.encoder_dim % self.num_heads:
+            raise RecipeError(
+                f"model.encoder_dim {self.encoder_dim} is not a multiple of "
+                f"model.num_heads {self.num_heads}"
+            )
+        for name, least in (("segment", 1), ("right_context", 1), ("left_context", 0)):
+            if getattr(self, name) < least:
+                raise RecipeError(f"model.{name} is {getattr(self, name)}; it must be >= {least}")
+
+    @property
+    def frame_ms(self) -> int:
+        """Milliseconds of an encoder frame."""
+        return FRAME_SHIFT_MS * self.subsampling
+
+    @property
+    def chunk_ms(self) -> int:
+        return self.frame_ms * self.segment
+
+    @property
+    def right_context_ms(self) -> int:
+        return self.frame_ms * self.right_context
+
+    @property
+    def left_context_ms(self) -> int:
+        return self.frame_ms * self.left_context
+
+
+@dataclass(frozen=True)
+class SpecAugmentConfig:
+    """Arguments of lhotse's SpecAugment; mask sizes in frames of 10 ms and in mel bins."""
+
+    time_warp_factor: int = 0
+    num_feature_masks: int = 2
+    features_mask_size: int = 15
+    num_frame_masks: int = 2
+    frames_mask_size: int = 30
+    max_frames_mask_fraction: float = 0.15
+    p: float = 0.9
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Args:
+      num_epochs: Passes over the training set.
+      max_duration: Seconds of audio in a batch, padding included (a DDP rank's share).
+      base_lr: Highest learning rate.
+      warmup_fraction: Share of all updates in which the learning rate rises linearly.
+      final_lr_fraction: Learning rate of the last update as a share of ``base_lr`` (cosine decay).
+      weight_decay: AdamW's, on matrices only.
+      clip_grad_norm: Largest norm of the gradient.
+      prune_range: Symbols a frame of the pruned lattice.
+      lm_scale, am_scale: Smoothing of the simple loss (see k2's rnnt_loss_smoothed).
+      simple_loss_scale: Weight of the simple loss after the warm-up.
+      loss_warmup_fraction: Share of all updates in which the pruned loss is phased in.
+      spec_augment: SpecAugment's settings, or null for none.
+      average_period: Updates between two samples of the running model average.
+      save_every_n: Updates between two checkpoints within an epoch.
+      keep_last_k: Number of these that are kept.
+      valid_interval: Updates between two validations (and at each epoch's end).
+      log_interval: Updates between two log lines.
+      min_duration, max_cut_duration: Seconds; cuts outside are left out and counted.
+      num_buckets, num_workers: Of lhotse's DynamicBucketingSampler and of the data loader.
+    """
+
+    num_epochs: int = 10
+    max_duration: float = 60.0
+    base_lr: float = 3e-3
+    warmup_fraction: float = 0.1
+    final_lr_fraction: float = 0.01
+    weight_decay: float = 1e-2
+    clip_grad_norm: float = 5.0
+    prune_range: int = 5
+    lm_scale: float = 0.25
+    am_scale: float = 0.0
+    simple_loss_scale: float = 0.5
+    loss_warmup_fraction: float = 0.1
+    spec_augment: SpecAugmentConfig | None = field(default_factory=SpecAugmentConfig)
+    average_period: int = 20
+    save_every_n: int = 500
+    keep_last_k: int = 2
+    valid_interval: int = 500
+    log_interval: int = 50
+    min_duration: float = 0.3
+    max_cut_duration: float = 20.0
+    num_buckets: int = 20
+    num_workers: int = 1
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration; :meth:`to_dict` is what checkpoints carry."""
+
+    model: ModelConfig
+    training: TrainingConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], where: str = "config") -> Config:
+        """Build a configuration from plain types.
+
+        Raises:
+          RecipeError: An unknown key or a value of another type; ``where`` says where it stands.
+        """
+        _check_keys(cls, data, where)
+        training = dict(data.get("training") or {})
+        if training.get("spec_augment") is not None:
+            training["spec_augment"] = _build(
+                SpecAugmentConfig, training["spec_augment"], f"{where}: training.spec_augment"
+            )
+        return cls(
+            model=_build(ModelConfig, data.get("model") or {}, f"{where}: model"),
+            training=_build(TrainingConfig, training, f"{where}: training"),
+        )
+
+    def with_training(self, **changes: Any) -> Config:
+        """A copy with other training settings; values that are None change nothing."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, training=replace(self.training, **given))
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a YAML configuration.
+
+    Raises:
+      RecipeError: The file is missing, is no YAML, or has an unknown key.
+    """
+    try:
+        data = yaml.safe_load(Path(path).read_text())
+    except OSError as e:
+        raise RecipeError(f"{path}: no such configuration ({e.strerror}); see conf/") from e
+    except yaml.YAMLError as e:
+        raise RecipeError(f"{path}: not YAML: {' '.join(str(e).split())}") from e
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: a configuration has the sections model and training")
+    return Config.from_dict(data, str(path))
+
+
+def _check_keys(cls: type, data: Any, where: str) -> None:
+    if not isinstance(data, dict):
+        raise RecipeError(f"{where}: expected settings (key: value), found {data!r}")
+    known = {f.name for f in fields(cls)}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise RecipeError(f"{where}: unknown {unknown[0]!r}; known: {', '.join(sorted(known))}")
+
+
+def _build(cls: type, data: Any, where: str) -> Any:
+    _check_keys(cls, data, where)
+    for f in fields(cls):
+        value = data.get(f.name)
+        if f.type in ("int", "float", "str") and f.name in data and not _fits(value, f.type):
+            raise RecipeError(f"{where}.{f.name}: {value!r} is not of type {f.type}")
+    return cls(**data)
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return False
+    allowed = {"int": int, "float": (int, float), "str": str}[kind]
+    return isinstance(value, allowed)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an experiment's folder tells about how it was made."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+from emformer.config import Config
+
+_PACKAGES = ("torch", "torchaudio", "k2", "fast_rnnt", "lhotse", "kaldifeat", "sentencepiece", "numpy")
+
+
+def setup_logging(log_dir: Path, name: str, rank: int = 0) -> None:
+    """Log to ``<log_dir>/log-<name>-<date>[-rank]`` and, on rank 0, to stderr."""
+    log_dir.mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
+    suffix = f"-{rank}" if rank else ""
+    handlers: list[logging.Handler] = [logging.FileHandler(log_dir / f"log-{name}-{stamp}{suffix}")]
+    if rank == 0:
+        handlers.append(logging.StreamHandler())
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        level=logging.INFO,
+        handlers=handlers,
+        force=True,
+    )
+
+
+def git_revision() -> str | None:
+    """The commit of this recipe, with ``-dirty`` if files differ from it; None outside git."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def describe_experiment(exp_dir: Path, config: Config) -> None:
+    """Write ``config.yaml``, ``environment.json`` and ``run.sh``, the command that made it all."""
+    exp_dir.mkdir(parents=True, exist_ok=True)
+    (exp_dir / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
+    environment = {"git_revision": git_revision(), **package_versions()}
+    (exp_dir / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+    words = [sys.executable, "-m", _module_name(), *sys.argv[1:]]
+    lines = [
+        "#!/usr/bin/env bash",
+        f"cd {shlex.quote(os.getcwd())}",
+        f"export PYTHONPATH={shlex.quote(os.environ.get('PYTHONPATH', ''))}",
+        " ".join(shlex.quote(word) for word in words),
+    ]
+    (exp_dir / "run.sh").write_text("\n".join(lines) + "\n")
+
+
+def _module_name() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec else "emformer.train"

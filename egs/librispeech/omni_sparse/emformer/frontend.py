@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Front ends: log-mel frames at 100 Hz to encoder frames at 25 Hz."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from emformer.config import ModelConfig
+
+# What zero samples give as a log-mel feature: log of the smallest float32 step. Frames beyond the
+# end of an utterance are set to it, as if silence followed.
+PAD_LOG_MEL = -15.9424
+
+# Log-mel values of speech with samples in [-1, 1] spread around this mean with this deviation. The
+# constants only bring the input near zero mean and unit variance: no statistics need to be
+# gathered, stored, or folded in at export.
+_LOG_MEL_MEAN, _LOG_MEL_STD = -7.0, 4.0
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Log-mel features to about zero mean and unit variance; any shape."""
+    return (x - _LOG_MEL_MEAN) / _LOG_MEL_STD
+
+
+class StackFrontend(nn.Module):
+    """Stacks ``factor`` frames and projects them, as torchaudio's Emformer RNN-T does.
+
+    N: batch size; T: encoder frames; F: feature dimension; D: encoder dimension.
+    """
+
+    overlap = 0  # frames at 100 Hz that a window needs beyond factor * encoder frames
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.factor = config.subsampling
+        self.linear = nn.Linear(config.feature_dim * self.factor, config.encoder_dim)
+        self.norm = nn.LayerNorm(config.encoder_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, T * factor, F)`` to ``(N, T, D)``.
+
+        Raises:
+          ValueError: The number of frames is not a multiple of ``factor``.
+        """
+        num_streams, num_frames, dim = x.shape
+        if num_frames % self.factor:
+            raise ValueError(f"expected a multiple of {self.factor} frames, got {num_frames}")
+        x = normalise(x).reshape(num_streams, num_frames // self.factor, dim * self.factor)
+        return self.norm(self.linear(x))
+
+
+class ConvFrontend(nn.Module):
+    """Two convolutions of stride 2 without padding in time: a window of ``4 * T + 3`` frames.
+
+    N: batch size; T: encoder frames; F: feature dimension; D: encoder dimension.
+    """
+
+    overlap = 3
+    _CHANNELS = (8, 32)
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        first, second = self._CHANNELS
+        self.conv = nn.Sequential(
+            nn.Conv2d(1, first, kernel_size=3, stride=2, padding=(0, 1)),
+            nn.ReLU(),
+            nn.Conv2d(first, second, kernel_size=3, stride=2, padding=(0, 1)),
+            nn.ReLU(),
+        )
+        bins = (config.feature_dim + 3) // 4
+        self.linear = nn.Linear(second * bins, config.encoder_dim)
+        self.norm = nn.LayerNorm(config.encoder_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, 4 * T + 3, F)`` to ``(N, T, D)``.
+
+        Raises:
+          ValueError: The number of frames is not ``4 * T + 3``.
+        """
+        if x.size(1) < 7 or x.size(1) % 4 != 3:
+            raise ValueError(f"expected 4 * T + 3 frames, got {x.size(1)}")
+        x = self.conv(normalise(x).unsqueeze(1))  # (N, C, T, bins)
+        return self.norm(self.linear(x.transpose(1, 2).flatten(2)))
+
+
+def make_frontend(config: ModelConfig) -> StackFrontend | ConvFrontend:
+    """The front end that a configuration names."""
+    return {"stack": StackFrontend, "conv": ConvFrontend}[config.frontend](config)
+
+
+def pad_after_end(x: Tensor, x_lens: Tensor, num_frames: int) -> Tensor:
+    """Silence after each utterance's end.
+
+    Args:
+      x: Features of shape ``(N, T, F)``.
+      x_lens: Valid frames, of shape ``(N,)``.
+      num_frames: Frames wanted.
+
+    Returns:
+      Features of shape ``(N, num_frames, F)``, :data:`PAD_LOG_MEL` from each utterance's end on.
+    """
+    x = nn.functional.pad(x, (0, 0, 0, max(0, num_frames - x.size(1))))[:, :num_frames]
+    frame = torch.arange(num_frames, device=x.device)
+    return x.masked_fill((frame >= x_lens.unsqueeze(1)).unsqueeze(2), PAD_LOG_MEL)

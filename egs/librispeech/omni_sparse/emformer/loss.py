@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loss: simple and pruned RNN-T losses with a warm-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from emformer.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch on the model's device.
+
+    Args:
+      features: Log-mel features of shape ``(N, num_frames, F)``.
+      feature_lens: Valid frames (100 Hz), of shape ``(N,)``.
+      symbols: Token ids of shape ``(N, U)``, padded with blank.
+      symbol_lens: Valid symbols, of shape ``(N,)``.
+    """
+
+    features: Tensor
+    feature_lens: Tensor
+    symbols: Tensor
+    symbol_lens: Tensor
+
+    @property
+    def num_frames(self) -> int:
+        """Valid frames (100 Hz) of the batch."""
+        return int(self.feature_lens.sum())
+
+
+def loss_scales(config: TrainingConfig, update: int, total_updates: int) -> tuple[float, float]:
+    """Weights of the simple and of the pruned loss at an update.
+
+    As in icefall: over the warm-up the simple loss goes from 1 to ``simple_loss_scale`` and the
+    pruned one from 0.1 to 1, since the pruned lattice means little before the simple joiner knows
+    where symbols lie.
+    """
+    warmup = config.loss_warmup_fraction * total_updates
+    done = 1.0 if update >= warmup else update / warmup
+    simple = 1.0 - done * (1.0 - config.simple_loss_scale)
+    pruned = 0.1 + 0.9 * done
+    return simple, pruned
+
+
+def transducer_loss(
+    model: nn.Module, batch: Batch, config: TrainingConfig, update: int, total_updates: int
+) -> tuple[Tensor, dict[str, float]]:
+    """The dense model's loss.
+
+    Returns:
+      The loss an encoder frame, a scalar, and sums over the batch by name: ``loss``,
+      ``simple_loss``, ``pruned_loss``, and ``frames``, the encoder frames to divide them by.
+    """
+    out = model(
+        batch.features,
+        batch.feature_lens,
+        batch.symbols,
+        batch.symbol_lens,
+        prune_range=config.prune_range,
+        lm_scale=config.lm_scale,
+        am_scale=config.am_scale,
+    )
+    simple, pruned = out.simple_loss.sum(), out.pruned_loss.sum()
+    simple_scale, pruned_scale = loss_scales(config, update, total_updates)
+    total = simple_scale * simple + pruned_scale * pruned
+    frames = int(out.encoder_lens.sum())
+    sums = torch.stack([total, simple, pruned]).tolist()
+    info = dict(zip(("loss", "simple_loss", "pruned_loss"), sums), frames=frames)
+    return total / frames, info

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The optimizer and its learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from emformer.config import TrainingConfig
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
+    """AdamW with weight decay on matrices only (not on biases, norms, or embeddings)."""
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    decayed = [p for p in model.parameters() if p.dim() > 1 and id(p) not in embeddings]
+    others = [p for p in model.parameters() if p.dim() <= 1 or id(p) in embeddings]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=config.base_lr, betas=(0.9, 0.98))
+
+
+def learning_rate_factor(config: TrainingConfig, update: int, total_updates: int) -> float:
+    """Share of ``base_lr`` at an update: linear warm-up, then half a cosine to the final share.
+
+    See Loshchilov & Hutter, "SGDR", ICLR 2017. After ``total_updates`` it stays at the final share.
+    """
+    warmup = max(1.0, config.warmup_fraction * total_updates)
+    if update < warmup:
+        return (update + 1) / (warmup + 1)
+    progress = min(1.0, (update - warmup) / max(1.0, total_updates - warmup))
+    final = config.final_lr_fraction
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def make_scheduler(optimizer: AdamW, config: TrainingConfig, total_updates: int) -> LambdaLR:
+    """The schedule of :func:`learning_rate_factor`, stepped once an update."""
+    return LambdaLR(optimizer, lambda update: learning_rate_factor(config, update, total_updates))

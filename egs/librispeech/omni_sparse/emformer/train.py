@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage 6: train the dense streaming transducer.
+
+Usage:
+  python3 -m emformer.train --config conf/demo.yaml --exp-dir exp/synthetic/dense
+  torchrun --nproc_per_node 4 -m emformer.train --config conf/librispeech.yaml \\
+    --corpus librispeech --exp-dir exp/librispeech/dense --dtype float16
+
+The same command goes on where an interrupted run was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from emformer.asr_datamodule import AsrDataModule
+from emformer.config import load_config
+from emformer.distributed import Processes, start_processes
+from emformer.errors import run_main
+from emformer.experiment import describe_experiment, setup_logging
+from emformer.method import TrainingMethod
+from emformer.model import make_model, num_deployed_parameters
+from emformer.rng import seed_everything
+from emformer.tokenizer import load_tokenizer
+from emformer.trainer import DTYPES, Trainer
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, default=Path("conf/demo.yaml"))
+    parser.add_argument("--exp-dir", type=Path, default=Path("exp/synthetic/dense"))
+    parser.add_argument("--lang-dir", type=Path, help="default: <data-dir>/lang_bpe_<V>")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32")
+    parser.add_argument("--num-epochs", type=int, help="default: the configuration's")
+    parser.add_argument("--max-duration", type=float, help="seconds; default: the configuration's")
+    parser.add_argument("--base-lr", type=float, help="default: the configuration's")
+    AsrDataModule.add_arguments(parser)
+    return parser
+
+
+def make_trainer(
+    args: argparse.Namespace, processes: Processes, method_class: type[TrainingMethod]
+) -> Trainer:
+    """A trainer of the options; ``method_class`` says what a step trains."""
+    config = load_config(args.config).with_training(
+        num_epochs=args.num_epochs, max_duration=args.max_duration, base_lr=args.base_lr
+    )
+    data = AsrDataModule.from_args(args)
+    lang_dir = args.lang_dir or data.data_dir / f"lang_bpe_{data.corpus.vocab_size}"
+    tokenizer = load_tokenizer(lang_dir)
+    # The initial weights are the same on all ranks.
+    seed_everything(args.seed, "weights")
+    model = make_model(config.model, tokenizer.get_piece_size())
+    logging.info(f"number of model parameters: {num_deployed_parameters(model)}")
+    if processes.is_main:
+        describe_experiment(args.exp_dir, config)
+    return Trainer(
+        args.exp_dir, config, model, method_class, data, tokenizer, processes, args.seed, args.dtype
+    )
+
+
+def main() -> None:
+    args = get_parser().parse_args()
+    processes = start_processes()
+    setup_logging(args.exp_dir / "log", "train", processes.rank)
+    make_trainer(args, processes, TrainingMethod).fit()
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage 0 of the corpus `synthetic`: speech spoken by libespeak-ng.
+
+Usage:
+  python3 -m local.prepare_synthetic --data-dir data/synthetic --nj 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from emformer.errors import RecipeError, run_main
+from local.synthetic.corpus import fingerprint, plan_corpus, speak_split
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data-dir", type=Path, default=Path("data/synthetic"))
+    parser.add_argument("--num-train", type=int, default=6000, help="training utterances")
+    parser.add_argument("--num-dev", type=int, default=200, help="utterances of the dev set")
+    parser.add_argument("--num-test", type=int, default=850, help="utterances of each test set")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, another corpus")
+    parser.add_argument("--nj", type=int, default=2, help="processes")
+    return parser
+
+
+def main() -> None:
+    args = get_parser().parse_args()
+    sizes = {
+        "train": args.num_train,
+        "dev": args.num_dev,
+        "test-clean": args.num_test,
+        "test-other": args.num_test,
+    }
+    if min(sizes.values()) < 1 or args.nj < 1:
+        raise RecipeError(f"--num-train, --num-dev, --num-test and --nj must be 1 or more: {sizes}")
+    audio_dir = args.data_dir / "audio"
+    _claim(audio_dir, fingerprint(sizes, args.seed))
+    for split, utterances in plan_corpus(sizes, args.seed).items():
+        words = sum(len(u.text.split()) for u in utterances)
+        print(f"{split}: {len(utterances)} utterances, {words} words", flush=True)
+
+        def progress(items, total, split=split):
+            return tqdm(items, total=total, desc=split, unit="shard", disable=None)
+
+        speak_split(utterances, audio_dir / split, args.nj, progress)
+
+
+def _claim(audio_dir: Path, wanted: str) -> None:
+    """Refuse a folder that holds another corpus; an interrupted run of the same one goes on."""
+    stamp = audio_dir / "fingerprint"
+    if not stamp.exists():
+        audio_dir.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(wanted + "\n")
+    found = stamp.read_text().strip()
+    if found != wanted:
+        raise RecipeError(
+            f"{audio_dir} holds another synthetic corpus (other sizes, seed or grammar); "
+            f"choose another --data-dir or delete {audio_dir.parent}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

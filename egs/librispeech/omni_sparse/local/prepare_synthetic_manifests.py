@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage 1 of the corpus `synthetic`: manifests of the audio that stage 0 spoke.
+
+Usage:
+  python3 -m local.prepare_synthetic_manifests --data-dir data/synthetic
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lhotse import Recording, SupervisionSegment
+
+from emformer.errors import RecipeError, run_main
+from local.corpus import load_corpus
+from local.manifests import manifest_paths, write_manifest
+from local.options import parser_for
+
+
+def main() -> None:
+    parser = parser_for(__doc__)
+    parser.add_argument("--data-dir", type=Path, default=Path("data/synthetic"))
+    args = parser.parse_args()
+    for split in load_corpus("synthetic").splits:
+        transcripts = sorted((args.data_dir / "audio" / split).glob("shard-*.tsv"))
+        if not transcripts:
+            raise RecipeError(f"{args.data_dir}/audio/{split}: no speech; run stage 0 first")
+        recordings, supervisions = [], []
+        for line in (line for path in transcripts for line in path.read_text().splitlines()):
+            name, speaker, relative, text = line.split("\t")
+            recording = Recording.from_file(args.data_dir / "audio" / relative, recording_id=name)
+            recordings.append(recording)
+            supervisions.append(
+                SupervisionSegment(
+                    id=name,
+                    recording_id=name,
+                    start=0.0,
+                    duration=recording.duration,
+                    text=text,
+                    speaker=speaker,
+                    language="English",
+                )
+            )
+        paths = manifest_paths(args.data_dir, "synthetic", split)
+        write_manifest(recordings, paths.recordings)
+        write_manifest(supervisions, paths.supervisions)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans a synthetic corpus and speaks it, shard by shard."""
+
+from __future__ import annotations
+
+import os
+import random
+import zlib
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import yaml
+
+from emformer.errors import RecipeError
+from local.synthetic.espeak import Espeak, Voice
+from local.synthetic.grammar import Grammar, draw_sentences
+from local.synthetic.noise import add_noise
+
+SAMPLING_RATE = 16000
+# Utterances that one fresh process speaks. espeak-ng's sound depends on what it said before, so
+# the corpus is the same for any number of jobs only if shards never change.
+SHARD_SIZE = 200
+SPEAKERS = Path(__file__).with_name("speakers.yaml")
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One planned recording."""
+
+    id: str
+    speaker: str
+    text: str
+    voice: Voice
+    snr_db: float
+    seed: int
+
+
+def plan_corpus(sizes: dict[str, int], seed: int) -> dict[str, list[Utterance]]:
+    """What is said by whom in each split; a sentence occurs once in the whole corpus.
+
+    Args:
+      sizes: Split name -> number of utterances.
+      seed: The plan is a function of ``sizes`` and ``seed`` alone. Test and dev splits are drawn
+        first, so that they do not change with the size of the training split.
+    """
+    grammar = Grammar.load()
+    settings = yaml.safe_load(SPEAKERS.read_text())
+    taken: set[str] = set()
+    plan = {}
+    for split in sorted(sizes, key=lambda name: (name == "train", name)):
+        if split not in settings:
+            raise RecipeError(f"{SPEAKERS}: no speakers for split {split!r}")
+        rng = random.Random(f"{seed} {split}")
+        sentences = draw_sentences(grammar, sizes[split], rng, taken)
+        plan[split] = [
+            _utterance(split, i, text, settings[split], rng) for i, text in enumerate(sentences)
+        ]
+    return plan
+
+
+def _utterance(split: str, index: int, text: str, settings: dict, rng: random.Random) -> Utterance:
+    accent, variant = rng.choice(settings["accents"]), rng.choice(settings["variants"])
+    voice = Voice(
+        name=f"{accent}+{variant}",
+        rate=rng.randint(*settings["rate"]),
+        pitch=rng.randint(*settings["pitch"]),
+        pitch_range=rng.randint(30, 70),
+    )
+    speaker = f"{accent}-{variant}".lower().replace(" ", "")
+    return Utterance(
+        id=f"{speaker}-{split}-{index:05d}",
+        speaker=speaker,
+        text=text,
+        voice=voice,
+        snr_db=rng.uniform(*settings["snr_db"]),
+        seed=rng.getrandbits(31),
+    )
+
+
+def speak_split(utterances: list[Utterance], out_dir: Path, nj: int, progress) -> list[Path]:
+    """Speak a split into ``out_dir`` with ``nj`` processes; finished shards are kept as they are.
+
+    Returns:
+      The transcript of each shard, tab-separated lines ``id, speaker, path, text``,
+      the path relative to ``out_dir``'s parent.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    shards = [utterances[i : i + SHARD_SIZE] for i in range(0, len(utterances), SHARD_SIZE)]
+    paths = [out_dir / f"shard-{i:03d}.tsv" for i in range(len(shards))]
+    todo = [(shard, path) for shard, path in zip(shards, paths) if not path.exists()]
+    # A fresh process a shard: see SHARD_SIZE.
+    with get_context("spawn").Pool(nj, maxtasksperchild=1) as pool:
+        for _ in progress(pool.imap_unordered(partial(_speak_shard, out_dir), todo), len(todo)):
+            pass
+    return paths
+
+
+def _speak_shard(out_dir: Path, task: tuple[list[Utterance], Path]) -> None:
+    utterances, transcript = task
+    espeak = Espeak()
+    lines = []
+    for utterance in utterances:
+        path = out_dir / utterance.speaker / f"{utterance.id}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, render(espeak, utterance), SAMPLING_RATE, subtype="PCM_16")
+        where = path.relative_to(out_dir.parent)
+        lines.append(f"{utterance.id}\t{utterance.speaker}\t{where}\t{utterance.text}\n")
+    # The transcript is renamed into place last: it says that the shard is whole.
+    part = transcript.with_suffix(".part")
+    part.write_text("".join(lines))
+    os.replace(part, transcript)
+
+
+def render(espeak: Espeak, utterance: Utterance) -> np.ndarray:
+    """Samples of one utterance at 16 kHz, float32, of shape ``(num_samples,)``."""
+    espeak.seed(utterance.seed)
+    speech = espeak.say(utterance.text.lower(), utterance.voice)
+    speech = soxr.resample(speech, espeak.sampling_rate, SAMPLING_RATE)
+    return add_noise(speech, utterance.snr_db, np.random.default_rng(utterance.seed))
+
+
+def fingerprint(sizes: dict[str, int], seed: int) -> str:
+    """Identifies what is in a corpus: its plan's inputs and the files that shape it."""
+    files = sorted(Path(__file__).parent.glob("*.*"))
+    text = repr(sorted(sizes.items())) + str(seed) + "".join(f.read_text() for f in files if f.is_file())
+    return f"{zlib.crc32(text.encode()):08x}"
