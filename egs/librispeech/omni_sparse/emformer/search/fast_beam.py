@@ -3,6 +3,7 @@
 
 import torch
 
+from emformer.rnnt_backend import require_k2
 from emformer.search.base import Search
 
 
@@ -28,9 +29,6 @@ class FastBeamSearch(Search):
     """
 
     def __init__(self, model, beam: float = 20.0, max_contexts: int = 8, max_states: int = 64):
-        # Imported here, so that the other searches need no transducer loss package at all.
-        from emformer.rnnt_backend import require_k2
-
         super().__init__(model)
         self._k2 = require_k2()
         self._config = self._k2.RnntDecodingConfig(

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""results.jsonl and the revision of the code."""
+"""results.jsonl: what is written is read back, whole lines only."""
 
 import dataclasses
 import json
 import multiprocessing
-import subprocess
 
 import pytest
 
 from emformer.errors import RecipeError
-from emformer.results import Result, append_result, git_revision, read_results
+from emformer.results import Result, append_result, read_results
 
 
 def result(**changes):
@@ -116,35 +115,6 @@ def test_two_writers_do_not_mix_their_lines(tmp_path):
     found = read_results(path)
     assert len(found) == 100
     assert [r.ins for r in found if r.split == "a"] == list(range(50))
-
-
-def git(folder, *command):
-    subprocess.run(
-        ["git", "-C", folder, "-c", "user.name=n", "-c", "user.email=e@example.com", *command],
-        check=True,
-        capture_output=True,
-    )
-
-
-def test_git_revision_names_the_commit_and_changes(tmp_path, monkeypatch):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git_revision(tmp_path) is None
-    git(tmp_path, "init", "-q")
-    assert git_revision(tmp_path) is None  # no commit yet
-    (tmp_path / "file").write_text("1")
-    git(tmp_path, "add", "file")
-    git(tmp_path, "commit", "-q", "-m", "one")
-    clean = git_revision(tmp_path)
-    assert len(clean) == 40
-    (tmp_path / "untracked").write_text("1")
-    assert git_revision(tmp_path) == clean
-    (tmp_path / "file").write_text("2")
-    assert git_revision(tmp_path) == f"{clean}-dirty"
-
-
-def test_git_revision_is_none_without_git(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert git_revision() is None
 
 
 def test_every_field_is_written():
