@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from emformer import plain_file
 from emformer.averaging import average_between
 from emformer.config import Config
 from emformer.errors import RecipeError
@@ -27,9 +28,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
       RecipeError: The disk is full or the folder cannot be written; what was there before stays.
     """
     part = path.with_name(path.name + ".part")
+    others = {key: value for key, value in content.items() if key != "model"}
     try:
         with open(part, "wb") as f:
-            torch.save({**content, "format": FORMAT}, f)
+            plain_file.dump({**others, "format": FORMAT}, content["model"], f)
             f.flush()
             os.fsync(f.fileno())
         os.replace(part, path)
@@ -50,16 +52,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
       RecipeError: The file is missing, damaged, or holds anything that would run code.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content, model = plain_file.load(path)
     except FileNotFoundError as e:
         raise RecipeError(f"{path}: no such checkpoint") from e
     # A damaged file can raise nearly anything from within the unpickler.
     except Exception as e:
         reason = (str(e).splitlines() or [type(e).__name__])[0][:120]
         raise RecipeError(f"{path}: damaged or not a checkpoint ({reason})") from e
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise RecipeError(f"{path}: not a checkpoint of this recipe (no format {FORMAT} mark)")
-    return content
+    if content.get("format") != FORMAT:
+        raise RecipeError(f"{path}: format {content.get('format')}, this code reads {FORMAT}")
+    return {**content, "model": model}
 
 
 def list_checkpoints(exp_dir: Path) -> list[Path]:

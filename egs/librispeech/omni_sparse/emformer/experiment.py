@@ -8,7 +8,6 @@ import logging
 import os
 import platform
 import shlex
-import subprocess
 import sys
 import time
 from importlib import metadata
@@ -17,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from emformer.config import Config
+from emformer.revision import git_revision
 
 _PACKAGES = ("torch", "torchaudio", "k2", "fast_rnnt", "lhotse", "kaldifeat", "sentencepiece", "numpy")
 
@@ -36,21 +36,6 @@ def setup_logging(log_dir: Path, name: str, rank: int = 0) -> None:
         handlers=handlers,
         force=True,
     )
-
-
-def git_revision() -> str | None:
-    """The commit of this recipe, with ``-dirty`` if files differ from it; None outside git."""
-    here = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *words], check=True, capture_output=True, text=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def package_versions() -> dict[str, str]:

@@ -33,8 +33,8 @@ def get_rng_state() -> dict:
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     version, words, gauss_next = random.getstate()
     return {
-        "python": [version, list(words), gauss_next],
-        "numpy": [kind, keys.tolist(), position, has_gauss, gauss],
+        "python": [version, torch.tensor(words), gauss_next],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -43,9 +43,9 @@ def get_rng_state() -> dict:
 def set_rng_state(state: dict) -> None:
     """Restore what :func:`get_rng_state` gave."""
     version, words, gauss_next = state["python"]
-    random.setstate((version, tuple(words), gauss_next))
+    random.setstate((version, tuple(words.tolist()), gauss_next))
     kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     torch.set_rng_state(state["torch"])
     if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])

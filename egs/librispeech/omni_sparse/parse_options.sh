@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# Kaldi-style command-line options for shell scripts. Source it after the defaults:
+#   stage=0                     ./run.sh --stage 3  sets $stage (any variable that is defined)
+#   help_message="Usage: ..."   ./run.sh --help     prints it
+# A boolean default (true or false) takes only true or false. Dashes in names stand for underscores.
+
+_option_error() {
+  echo "$(basename "$0"): $1; see $0 --help" >&2
+  exit 2
+}
+
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --help | -h)
+      echo "${help_message:-no help}"
+      exit 0
+      ;;
+    --*=*)
+      _option_error "write '${1%%=*} ${1#*=}' for '$1'"
+      ;;
+    --*)
+      _name=${1#--}
+      _name=${_name//-/_}
+      [[ $_name =~ ^[a-z][a-z0-9_]*$ ]] || _option_error "invalid option '$1'"
+      [ $# -ge 2 ] || _option_error "option '$1' needs a value"
+      if [ -z "${!_name+set}" ]; then
+        _option_error "invalid option '$1'"
+      else
+        case "${!_name}:$2" in
+          true:true | true:false | false:true | false:false) ;;
+          true:* | false:*) _option_error "option '$1' takes true or false, not '$2'" ;;
+        esac
+        printf -v "$_name" '%s' "$2"
+      fi
+      shift 2
+      ;;
+    *)
+      break
+      ;;
+  esac
+done
+if [ $# -gt 0 ]; then
+  _option_error "unexpected argument '$1'"
+fi
+true

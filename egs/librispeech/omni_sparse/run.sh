@@ -1,0 +1,261 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# From audio to streaming word error rates. See ./run.sh --help.
+set -eou pipefail
+
+stage=-1
+stop_stage=9
+corpus=synthetic
+data_dir=
+dl_dir=download
+fsdd_dir=
+config=
+exp_dir=
+system=dense
+seed=0
+nj=$(nproc)
+world_size=1
+ngpu=
+dtype=float32
+num_epochs=
+max_duration=
+on_the_fly=false
+epoch=
+avg=1
+use_averaged_model=true
+decoding_methods="greedy_search modified_beam_search fast_beam_search"
+beam_size=4
+set=k2
+python=
+dry_run=false
+
+help_message=$(cat <<'EOF'
+Usage: ./run.sh [--stage N] [--stop-stage N] [--option value ...]
+
+Without options: the whole recipe on synthetic speech, on the CPU, to a table of word error rates.
+
+Stages (inputs -> outputs; D is the data folder, E the experiment's folder)
+  -1  environment     packages -> a line for each; installs them if there are none (install.sh)
+   0  corpus          -> D/audio (synthetic) or download/ (LibriSpeech)
+   1  manifests       audio -> D/manifests
+   2  MUSAN manifests download/musan -> D/manifests (corpora with musan: true)
+   3  features        D/manifests -> D/fbank
+   4  MUSAN features  D/manifests -> D/fbank/musan_cuts.jsonl.gz
+   5  BPE             texts -> D/lang_bpe_<V>/bpe.model, tokens.txt
+   6  training        D/fbank, D/lang_bpe_<V> -> E/epoch-N.pt, E/tensorboard
+   7  decoding        E/epoch-N.pt -> E/<method>/wer-summary-*.txt (simulated streaming)
+   8  decoding        E/epoch-N.pt -> E/streaming/<method>/wer-summary-*.txt (chunk by chunk)
+   9  report          E/results.jsonl -> E/report.md, E/report.png, E/report.svg
+
+What to run on
+  --corpus NAME       synthetic, fsdd, fsdd_all, mini_librispeech, librispeech_100, librispeech,
+                      or a YAML file like those of conf/corpus (default: synthetic)
+  --fsdd-dir DIR      a checkout of the Free Spoken Digit Dataset (corpus fsdd)
+  --dl-dir DIR        LibriSpeech and MUSAN are downloaded to it, or already there (default: download)
+  --data-dir DIR      D (default: data/<corpus>)
+  --exp-dir DIR       E (default: exp/<corpus>/<system>)
+  --config FILE       model and training settings (default: conf/demo.yaml, for fsdd conf/fsdd.yaml,
+                      for LibriSpeech conf/librispeech.yaml)
+  --on-the-fly true   compute features while training and decoding, store none
+
+Training
+  --seed N  --num-epochs N  --max-duration SECONDS  --dtype float32|float16|bfloat16
+  --world-size N      processes, one for each GPU (also --ngpu)
+
+Decoding
+  --epoch N           which epoch-N.pt (default: the newest)
+  --avg N  --use-averaged-model true|false
+  --decoding-methods "greedy_search modified_beam_search fast_beam_search"  --beam-size N
+
+Others
+  --set k2|current    package set of install.sh, where none is active
+  --python PATH       use the packages of this Python (e.g. of your icefall environment)
+  --nj N              processes for data (default: all cores)
+  --dry-run true      print the commands of each stage and run none
+EOF
+)
+
+caller_dir=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ./parse_options.sh
+
+log() { echo "$(date '+%Y-%m-%d %H:%M:%S') ($(basename "$0")) $*"; }
+fail() { echo "error: $*" >&2; exit 1; }
+
+# A path given on the command line is looked for from where the caller is, then from here.
+from_caller() { if [ -e "$caller_dir/$1" ]; then echo "$caller_dir/$1"; else echo "$1"; fi; }
+
+# In a dry run, print a command instead of running it.
+run() {
+  if $dry_run; then
+    printf '  '
+    printf '%q ' "$@"
+    printf '\n'
+  else
+    "$@"
+  fi
+}
+
+# A stage's input, and the stage that makes it.
+need() {
+  local path=$1 maker=$2
+  [ -e "$path" ] || $dry_run || fail "$path is missing; make it with ./run.sh --stage $maker" \
+    "--stop-stage $maker --corpus $corpus"
+}
+
+in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+
+for name in stage stop_stage nj world_size seed avg beam_size; do
+  [[ ${!name} =~ ^-?[0-9]+$ ]] || { echo "run.sh: --${name//_/-} takes a number, not '${!name}'" >&2; exit 2; }
+done
+for name in config fsdd_dir dl_dir corpus python; do
+  if [[ -n ${!name} && ${!name} != /* ]]; then
+    printf -v "$name" '%s' "$(from_caller "${!name}")"
+  fi
+done
+[ -z "$ngpu" ] || world_size=$ngpu
+[ -z "$python" ] || export OMNI_PYTHON=$python
+
+if in_stages -1; then
+  log "Stage -1: environment"
+  if [ -n "$python" ]; then
+    run ./install.sh --python "$python"
+  else
+    export OMNI_SET=$set
+    run ./install.sh --set "$set"
+  fi
+fi
+. ./path.sh
+if in_stages -1; then
+  run python3 -m local.check_env
+fi
+
+if ! $dry_run || command -v python3 >/dev/null; then
+  corpus_name=$(python3 -m local.corpus "$corpus" --get name)
+  vocab_size=$(python3 -m local.corpus "$corpus" --get vocab_size)
+  musan=$(python3 -m local.corpus "$corpus" --get musan)
+fi
+data_dir=${data_dir:-data/$corpus_name}
+exp_dir=${exp_dir:-exp/$corpus_name/$system}
+lang_dir=$data_dir/lang_bpe_$vocab_size
+case $corpus_name in
+  synthetic) config=${config:-conf/demo.yaml} ;;
+  fsdd*) config=${config:-conf/fsdd.yaml} ;;
+  *) config=${config:-conf/librispeech.yaml} ;;
+esac
+data_options=(--corpus "$corpus" --data-dir "$data_dir")
+
+if in_stages 0; then
+  log "Stage 0: corpus $corpus_name"
+  case $corpus_name in
+    synthetic) run python3 -m local.prepare_synthetic --data-dir "$data_dir" --nj "$nj" ;;
+    fsdd*) [ -n "$fsdd_dir" ] || fail "--fsdd-dir is not given; get the recordings with:" \
+      "git clone https://github.com/Jakobovski/free-spoken-digit-dataset" ;;
+    *librispeech*)
+      run python3 -m local.download --corpus "$corpus" --download-dir "$dl_dir"
+      if $musan; then
+        run python3 -m local.download --corpus musan --download-dir "$dl_dir"
+      fi
+      ;;
+    *) log "a corpus of your own: put its manifests into $data_dir/manifests" ;;
+  esac
+  log "Stage 0 done; next: manifests (stage 1)"
+fi
+
+if in_stages 1; then
+  log "Stage 1: manifests"
+  case $corpus_name in
+    synthetic)
+      need "$data_dir/audio/train" 0
+      run python3 -m local.prepare_synthetic_manifests --data-dir "$data_dir"
+      ;;
+    fsdd*)
+      [ -n "$fsdd_dir" ] || fail "stage 1 of $corpus_name needs --fsdd-dir"
+      run python3 -m local.prepare_fsdd "${data_options[@]}" --fsdd-dir "$fsdd_dir"
+      ;;
+    *librispeech*)
+      need "$dl_dir" 0
+      run python3 -m local.prepare_librispeech "${data_options[@]}" --corpus-dir "$dl_dir" --nj "$nj"
+      ;;
+    *) need "$data_dir/manifests" 1 ;;
+  esac
+  log "Stage 1 done: $data_dir/manifests; next: features (stage 3)"
+fi
+
+if in_stages 2 && $musan; then
+  log "Stage 2: MUSAN manifests"
+  need "$dl_dir/musan" 0
+  run python3 -m local.prepare_musan --corpus-dir "$dl_dir" --data-dir "$data_dir"
+  log "Stage 2 done: $data_dir/manifests"
+fi
+
+if in_stages 3; then
+  log "Stage 3: features"
+  need "$data_dir/manifests" 1
+  run python3 -m local.compute_fbank "${data_options[@]}" --nj "$nj" --on-the-fly "$on_the_fly"
+  run python3 -m local.validate_manifest "${data_options[@]}"
+  log "Stage 3 done: $data_dir/fbank; next: BPE (stage 5)"
+fi
+
+if in_stages 4 && $musan; then
+  log "Stage 4: MUSAN features"
+  need "$data_dir/manifests" 2
+  run python3 -m local.compute_fbank_musan --data-dir "$data_dir" --nj "$nj" --on-the-fly "$on_the_fly"
+  log "Stage 4 done: $data_dir/fbank/musan_cuts.jsonl.gz"
+fi
+
+if in_stages 5; then
+  log "Stage 5: BPE model with $vocab_size pieces"
+  need "$data_dir/fbank" 3
+  run python3 -m local.train_bpe_model "${data_options[@]}"
+  log "Stage 5 done: $lang_dir; next: training (stage 6)"
+fi
+
+if in_stages 6; then
+  log "Stage 6: training of $system"
+  need "$data_dir/fbank" 3
+  need "$lang_dir/bpe.model" 5
+  launcher=(python3)
+  if [ "$world_size" -gt 1 ]; then
+    launcher=(torchrun --nproc_per_node "$world_size")
+  fi
+  options=(--config "$config" --exp-dir "$exp_dir" --lang-dir "$lang_dir" --seed "$seed" --dtype "$dtype")
+  options+=("${data_options[@]}" --on-the-fly-feats "$on_the_fly")
+  [ -z "$num_epochs" ] || options+=(--num-epochs "$num_epochs")
+  [ -z "$max_duration" ] || options+=(--max-duration "$max_duration")
+  run "${launcher[@]}" -m emformer.train "${options[@]}"
+  log "Stage 6 done: $exp_dir; curves: tensorboard --logdir $exp_dir/tensorboard;" \
+    "next: decoding (stages 7 and 8)"
+fi
+
+decode_options=(--exp-dir "$exp_dir" "${data_options[@]}" --system "$system" --avg "$avg")
+decode_options+=(--use-averaged-model "$use_averaged_model" --on-the-fly-feats "$on_the_fly")
+decode_options+=(--beam-size "$beam_size")
+[ -z "$epoch" ] || decode_options+=(--epoch "$epoch")
+
+if in_stages 7; then
+  log "Stage 7: decoding, simulated streaming"
+  need "$exp_dir" 6
+  # shellcheck disable=SC2086 # several methods, separated by spaces
+  run python3 -m emformer.decode "${decode_options[@]}" --method $decoding_methods
+  log "Stage 7 done: $exp_dir/*/wer-summary-*.txt"
+fi
+
+if in_stages 8; then
+  log "Stage 8: decoding, chunk by chunk"
+  need "$exp_dir" 6
+  # shellcheck disable=SC2086
+  run python3 -m emformer.streaming_decode "${decode_options[@]}" --method $decoding_methods \
+    --compare-encoders true
+  log "Stage 8 done: $exp_dir/streaming/*/wer-summary-*.txt; next: report (stage 9)"
+fi
+
+if in_stages 9; then
+  log "Stage 9: report"
+  need "$exp_dir/results.jsonl" 7
+  run python3 -m emformer.report --exp-dir "$exp_dir"
+  log "Stage 9 done. What to try next:
+    ./run.sh --stage 6 --seed 1 --exp-dir exp/$corpus_name/$system-seed1   another seed
+    ./run.sh --corpus fsdd --fsdd-dir DIR                            real voices
+    ./run.sh --corpus mini_librispeech --config conf/small.yaml      LibriSpeech, 5 hours"
+fi

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tiny corpus made by the recipe's own data stages, once a session."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECIPE = Path(__file__).resolve().parents[1]
+
+
+def run_module(*words: str, check: bool = True, **options) -> subprocess.CompletedProcess:
+    """Run ``python3 -m ...`` from the recipe's folder; its output is in ``stdout`` and ``stderr``."""
+    env = {**os.environ, "PYTHONPATH": str(RECIPE)}
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=RECIPE, env=env, capture_output=True, text=True, **options
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    """The folder of a corpus `synthetic` with 64 training utterances, features and a BPE model."""
+    data = tmp_path_factory.mktemp("tiny") / "data"
+    sizes = ["--num-train", "64", "--num-dev", "12", "--num-test", "12"]
+    run_module("local.prepare_synthetic", "--data-dir", str(data), *sizes)
+    run_module("local.prepare_synthetic_manifests", "--data-dir", str(data))
+    options = ["--corpus", "synthetic", "--data-dir", str(data)]
+    run_module("local.compute_fbank", *options, "--nj", "1")
+    run_module("local.train_bpe_model", *options, "--vocab-size", "64")
+    return data
+
+
+TINY_CONFIG = """
+model:
+  encoder_dim: 16
+  num_heads: 2
+  ffn_dim: 32
+  num_layers: 2
+  dropout: 0.1
+  segment: 4
+  right_context: 1
+  left_context: 8
+  decoder_dim: 16
+  joiner_dim: 16
+training:
+  num_epochs: 2
+  max_duration: 16
+  average_period: 2
+  save_every_n: 5
+  keep_last_k: 3
+  valid_interval: 1000
+  log_interval: 2
+  num_workers: 0
+  num_buckets: 2
+"""
+
+
+@pytest.fixture
+def tiny_config(tmp_path) -> Path:
+    """A configuration that trains in seconds."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY_CONFIG)
+    return path
