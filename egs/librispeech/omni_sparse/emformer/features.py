@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import torch
 from lhotse import Fbank, FbankConfig
 from lhotse.features import FeatureExtractor
 
@@ -42,8 +43,10 @@ def make_extractor(device: str = "cpu", backend: str | None = None) -> FeatureEx
         device: "cpu" or a CUDA device; both backends compute there.
         backend: "kaldifeat", "lhotse", or None for the first of them that is installed.
     Raises:
-        RecipeError: unknown backend, or kaldifeat asked for and not installed.
+        RecipeError: unknown backend, kaldifeat asked for and not installed, or no such device.
     """
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        raise RecipeError(f"no CUDA device is available for features on '{device}'; use cpu")
     if backend is None:
         backend = "kaldifeat" if has_kaldifeat() else "lhotse"
     if backend == "lhotse":

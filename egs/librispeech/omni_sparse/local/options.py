@@ -49,7 +49,9 @@ def fraction(word: str) -> float:
 
 
 def default_jobs() -> int:
-    return min(8, os.cpu_count() or 1)
+    """The processors that this process may use, at most 8."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(8, usable or 1)
 
 
 def add_data_options(parser: argparse.ArgumentParser, corpus: str | None = None) -> None:

@@ -12,7 +12,9 @@ Each utterance joins 3 to 7 recordings of one speaker, with 50 to 250 ms of sile
     dev         recordings 45 to 49 of the same, never trained on
     test-clean  the official test recordings (0 to 4) of the training speakers, --test-passes times
     test-other  (corpus fsdd) every recording, once, of a speaker left out of training
-With the corpus fsdd_all no speaker is left out and there is no test-other.
+With the corpus fsdd_all no speaker is left out and there is no test-other. The words of test-clean
+are repeats of few recordings (50 a speaker) in different company: count speakers and recordings, not
+words, when judging how sure a figure is.
 The times of the words are kept in the supervisions ("alignment"), for measuring delays.
 """
 
