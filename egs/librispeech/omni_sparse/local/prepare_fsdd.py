@@ -13,8 +13,8 @@ Each utterance joins 3 to 7 recordings of one speaker, with 50 to 250 ms of sile
     test-clean  the official test recordings (0 to 4) of the training speakers, --test-passes times
     test-other  (corpus fsdd) every recording, once, of a speaker left out of training
 With the corpus fsdd_all no speaker is left out and there is no test-other. The words of test-clean
-are repeats of few recordings (50 a speaker) in different company: count speakers and recordings, not
-words, when judging how sure a figure is.
+are repeats of few recordings (50 a speaker) in different company: count speakers and recordings,
+not words, when judging how sure a figure is.
 The times of the words are kept in the supervisions ("alignment"), for measuring delays.
 """
 
@@ -191,6 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     add_bad_option(parser)
     args = parser.parse_args(argv)
     start_logging()
+    torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
     corpus = load_corpus(args.corpus)
     data_dir = Path(args.data_dir)
