@@ -229,4 +229,4 @@ fi
 check_env "$python"
 printf '%s\n' "$purpose" "$contents" >"$stamp"
 remember "$python"
-say "$venv is complete"
+say "$venv is complete, after $((SECONDS / 60)) min $((SECONDS % 60)) s"
