@@ -35,12 +35,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
             f.flush()
             os.fsync(f.fileno())
         os.replace(part, path)
-    except (OSError, RuntimeError) as e:
+    except OSError as e:
         part.unlink(missing_ok=True)
-        # torch reports a failed write as a RuntimeError of its zip writer.
-        reason = getattr(e, "strerror", None) or str(e).splitlines()[0]
         raise RecipeError(
-            f"{path}: checkpoint not written ({reason}); make room and run the same command "
+            f"{path}: checkpoint not written ({e.strerror}); make room and run the same command "
             "again, earlier checkpoints are whole"
         ) from e
 

@@ -7,6 +7,7 @@ So values are written as one JSON text in which tensors are numbered, and the te
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,11 +24,15 @@ def dump(content: dict[str, Any], model: dict[str, Tensor], file: BinaryIO) -> N
     Tuples come back as lists.
 
     Raises:
+      OSError: The disk is full.
       TypeError: ``content`` holds something else than tensors, dicts, lists and plain values.
     """
     tensors: list[Tensor] = []
     text = json.dumps(_encode(content, tensors))
-    torch.save({"model": dict(model), "json": text, "tensors": tensors}, file)
+    # Into memory first: where the disk is full, torch's own writer aborts the whole process.
+    buffer = io.BytesIO()
+    torch.save({"model": dict(model), "json": text, "tensors": tensors}, buffer)
+    file.write(buffer.getbuffer())
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
