@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from emformer.cut_filter import CutFilter
 from emformer.errors import RecipeError
 from emformer.lhotse_compat import DynamicBucketingSampler
 from local.corpus import Corpus, load_corpus
+from local.options import str2bool
 
 # Most buckets a small set can fill: lhotse wants at least one cut in each.
 _CUTS_PER_BUCKET = 20
@@ -43,15 +45,18 @@ class AsrDataModule:
         self.data_dir = data_dir
         self.on_the_fly = on_the_fly
         self.musan = musan
+        self._split_sizes: list[int] | None = None
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group("data")
-        group.add_argument("--corpus", default="synthetic", help="a name of conf/corpus, or a YAML file")
-        group.add_argument("--data-dir", type=Path, help="default: data/<corpus>")
-        group.add_argument("--on-the-fly-feats", type=_bool, default=False, metavar="BOOL")
         group.add_argument(
-            "--enable-musan", type=_bool, default=None, metavar="BOOL", help="default: the corpus's"
+            "--corpus", default="synthetic", help="a name of conf/corpus, or a YAML file"
+        )
+        group.add_argument("--data-dir", type=Path, help="default: data/<corpus>")
+        group.add_argument("--on-the-fly-feats", type=str2bool, default=False, metavar="BOOL")
+        group.add_argument(
+            "--enable-musan", type=str2bool, metavar="BOOL", help="default: the corpus's"
         )
 
     @classmethod
@@ -70,18 +75,22 @@ class AsrDataModule:
         Raises:
           RecipeError: The manifest is missing.
         """
-        return self._load(f"{self.corpus.prefix}_cuts_{split}.jsonl.gz")
+        return self._load(f"{self.corpus.prefix}_cuts_{split}.jsonl.gz", stage=3)
 
-    def _load(self, name: str) -> CutSet:
+    def _load(self, name: str, stage: int) -> CutSet:
         path = self.data_dir / "fbank" / name
         if not path.exists():
-            raise RecipeError(f"{path}: no such manifest; make it with run.sh --stage 3")
+            raise RecipeError(f"{path}: no such manifest; make it with run.sh --stage {stage}")
         return CutSet.from_jsonl_lazy(path)
 
     def train_cuts(self) -> CutSet:
-        """All training splits in one."""
+        """All training splits in one, each spread over the whole."""
         cuts = [self.cuts(split) for split in self.corpus.train]
-        return cuts[0] if len(cuts) == 1 else CutSet.mux(*cuts, seed=0)
+        if len(cuts) == 1:
+            return cuts[0]
+        if self._split_sizes is None:
+            self._split_sizes = [sum(1 for _ in split) for split in cuts]
+        return CutSet.mux(*cuts, weights=self._split_sizes, seed=0)
 
     def test_splits(self) -> list[str]:
         return list(self.corpus.test)
@@ -109,17 +118,22 @@ class AsrDataModule:
           rank, world_size: The DDP rank and their number.
         """
         sampler = self.train_sampler(cut_filter, config, seed, epoch, rank, world_size)
-        noise = self._load("musan_cuts.jsonl.gz").to_eager() if self.musan else None
-        transforms = [_SeededMix(noise, f"{seed} {epoch}")] if noise else []
-        dataset = K2SpeechRecognitionDataset(
-            input_strategy=self._input_strategy(), cut_transforms=transforms
-        )
         return DataLoader(
-            dataset,
+            self.train_dataset(seed, epoch),
             sampler=_Skip(sampler, skip),
             batch_size=None,
             num_workers=config.num_workers,
             prefetch_factor=8 if config.num_workers else _NO_PREFETCH,
+        )
+
+    def train_dataset(self, seed: int, epoch: int) -> K2SpeechRecognitionDataset:
+        """Turns the cuts of a batch of training into tensors."""
+        transforms = []
+        if self.musan:
+            noise = self._load("musan_cuts.jsonl.gz", stage=4).to_eager()
+            transforms.append(_SeededMix(noise, f"{seed} {epoch}"))
+        return K2SpeechRecognitionDataset(
+            input_strategy=self._input_strategy(), cut_transforms=transforms
         )
 
     def train_sampler(
@@ -138,7 +152,8 @@ class AsrDataModule:
             num_buckets=max(1, min(config.num_buckets, cut_filter.num_kept // _CUTS_PER_BUCKET)),
             shuffle=True,
             drop_last=False,
-            seed=seed,
+            # lhotse adds the epoch to its seed: far apart, so that no two seeds share an order.
+            seed=zlib.crc32(f"sampler {seed}".encode()),
             rank=rank,
             world_size=world_size,
         )
@@ -230,12 +245,6 @@ class _SeededMix:
             preserve_id="left",
             seed=random.Random(f"{self.seed} {first}").getrandbits(31),
         )
-
-
-def _bool(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return text == "true"
 
 
 def batch_texts(batch: dict[str, Any]) -> list[str]:

@@ -16,14 +16,20 @@ from pathlib import Path
 import yaml
 
 from emformer.config import Config
+from emformer.errors import RecipeError
 from emformer.revision import git_revision
 
-_PACKAGES = ("torch", "torchaudio", "k2", "fast_rnnt", "lhotse", "kaldifeat", "sentencepiece", "numpy")
+_PACKAGES = (
+    "torch", "torchaudio", "k2", "fast_rnnt", "lhotse", "kaldifeat", "sentencepiece", "numpy",
+)  # fmt: skip
 
 
 def setup_logging(log_dir: Path, name: str, rank: int = 0) -> None:
     """Log to ``<log_dir>/log-<name>-<date>[-rank]`` and, on rank 0, to stderr."""
-    log_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise RecipeError(f"{log_dir}: cannot be made ({e.strerror}); choose another folder") from e
     stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
     suffix = f"-{rank}" if rank else ""
     handlers: list[logging.Handler] = [logging.FileHandler(log_dir / f"log-{name}-{stamp}{suffix}")]
@@ -51,18 +57,27 @@ def package_versions() -> dict[str, str]:
 
 def describe_experiment(exp_dir: Path, config: Config) -> None:
     """Write ``config.yaml``, ``environment.json`` and ``run.sh``, the command that made it all."""
-    exp_dir.mkdir(parents=True, exist_ok=True)
     (exp_dir / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
     environment = {"git_revision": git_revision(), **package_versions()}
     (exp_dir / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
-    words = [sys.executable, "-m", _module_name(), *sys.argv[1:]]
+    words = [sys.executable, *_launcher(), "-m", _module_name(), *sys.argv[1:]]
     lines = [
         "#!/usr/bin/env bash",
         f"cd {shlex.quote(os.getcwd())}",
         f"export PYTHONPATH={shlex.quote(os.environ.get('PYTHONPATH', ''))}",
         " ".join(shlex.quote(word) for word in words),
     ]
-    (exp_dir / "run.sh").write_text("\n".join(lines) + "\n")
+    # Renamed into place, since the file may be what bash is reading just now.
+    part = exp_dir / "run.sh.part"
+    part.write_text("\n".join(lines) + "\n")
+    os.replace(part, exp_dir / "run.sh")
+
+
+def _launcher() -> list[str]:
+    """torchrun as this process was started by it, or nothing."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return []
+    return ["-m", "torch.distributed.run", "--nproc_per_node", os.environ["LOCAL_WORLD_SIZE"]]
 
 
 def _module_name() -> str:

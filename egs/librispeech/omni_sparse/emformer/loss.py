@@ -70,5 +70,5 @@ def transducer_loss(
     total = simple_scale * simple + pruned_scale * pruned
     frames = int(out.encoder_lens.sum())
     sums = torch.stack([total, simple, pruned]).tolist()
-    info = dict(zip(("loss", "simple_loss", "pruned_loss"), sums), frames=frames)
+    info = dict(zip(("loss", "simple_loss", "pruned_loss"), sums, strict=True), frames=frames)
     return total / frames, info

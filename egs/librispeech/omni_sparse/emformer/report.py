@@ -8,7 +8,6 @@ Usage:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from emformer.errors import RecipeError, run_main
+from emformer.metrics_log import read_records
 from emformer.progress import clock
 from emformer.results import Result, read_results
 
@@ -72,10 +72,7 @@ def facts(result: Result) -> str:
 
 def read_metrics(exp_dir: Path) -> list[dict]:
     """What training logged; of an interrupted stretch that was run again, the newer records."""
-    path = exp_dir / "metrics.jsonl"
-    if not path.exists():
-        return []
-    records = [json.loads(line) for line in path.read_text().splitlines()]
+    records = read_records(exp_dir / "metrics.jsonl")
     newest = {(r["update"], r["group"]): r for r in records}
     return sorted(newest.values(), key=lambda r: r["update"])
 
@@ -87,17 +84,20 @@ def plot(results: list[Result], metrics: list[dict], path: Path) -> None:
     """
     figure, (curves, bars) = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
     for group, label, style in (("train", "training", "-"), ("valid", "validation", "o-")):
-        points = [(r["update"], r["pruned_loss"]) for r in metrics if r["group"] == group]
-        if points:
-            curves.plot(*zip(*points), style, label=label, markersize=4)
+        found = [r for r in metrics if r["group"] == group and "pruned_loss" in r]
+        if found:
+            updates, losses = [r["update"] for r in found], [r["pruned_loss"] for r in found]
+            curves.plot(updates, losses, style, label=label, markersize=4)
             curves.legend(frameon=False)
-    curves.set(xlabel="updates", ylabel="pruned RNN-T loss an encoder frame", title="learning", yscale="log")
+    curves.set(title="learning", xlabel="updates", yscale="log")
+    curves.set_ylabel("pruned RNN-T loss an encoder frame")
 
     splits = sorted({r.split for r in results})
     rows = list(dict.fromkeys((r.method, r.mode) for r in results))
     for number, split in enumerate(splits):
         found = [r for r in results if r.split == split]
-        height = [rows.index((r.method, r.mode)) + 0.15 * (number - (len(splits) - 1) / 2) for r in found]
+        shift = 0.15 * (number - (len(splits) - 1) / 2)
+        height = [rows.index((r.method, r.mode)) + shift for r in found]
         wer = [r.wer for r in found]
         spread = [[r.wer - r.wer_ci95[0] for r in found], [r.wer_ci95[1] - r.wer for r in found]]
         bars.errorbar(wer, height, xerr=spread, fmt="o", capsize=3, label=split)

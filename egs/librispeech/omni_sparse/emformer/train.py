@@ -26,6 +26,7 @@ from emformer.model import make_model, num_deployed_parameters
 from emformer.rng import seed_everything
 from emformer.tokenizer import load_tokenizer
 from emformer.trainer import DTYPES, Trainer
+from local.options import positive_float, positive_int, str2bool
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -37,9 +38,17 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--lang-dir", type=Path, help="default: <data-dir>/lang_bpe_<V>")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32")
-    parser.add_argument("--num-epochs", type=int, help="default: the configuration's")
-    parser.add_argument("--max-duration", type=float, help="seconds; default: the configuration's")
-    parser.add_argument("--base-lr", type=float, help="default: the configuration's")
+    parser.add_argument("--num-epochs", type=positive_int, help="default: the configuration's")
+    parser.add_argument(
+        "--max-duration", type=positive_float, help="seconds; default: the configuration's"
+    )
+    parser.add_argument("--base-lr", type=positive_float, help="default: the configuration's")
+    parser.add_argument(
+        "--scan-oom",
+        type=str2bool,
+        metavar="BOOL",
+        help="first try the batches that need most memory (default: only on a GPU)",
+    )
     AsrDataModule.add_arguments(parser)
     return parser
 
@@ -58,11 +67,22 @@ def make_trainer(
     seed_everything(args.seed, "weights")
     model = make_model(config.model, tokenizer.get_piece_size())
     logging.info(f"number of model parameters: {num_deployed_parameters(model)}")
+    trainer = Trainer(
+        args.exp_dir,
+        config,
+        model,
+        method_class,
+        data,
+        tokenizer,
+        processes,
+        args.seed,
+        args.dtype,
+        args.scan_oom,
+    )
+    # Only now, since the trainer refuses to go on in the folder of another experiment.
     if processes.is_main:
         describe_experiment(args.exp_dir, config)
-    return Trainer(
-        args.exp_dir, config, model, method_class, data, tokenizer, processes, args.seed, args.dtype
-    )
+    return trainer
 
 
 def main() -> None:

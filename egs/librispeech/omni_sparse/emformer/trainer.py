@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 from pathlib import Path
@@ -27,6 +26,8 @@ from emformer.distributed import Processes, pick_device
 from emformer.errors import RecipeError
 from emformer.loss import Batch
 from emformer.method import TrainingMethod
+from emformer.metrics_log import append_record, drop_after
+from emformer.oom_scan import scan_for_out_of_memory
 from emformer.progress import LossMeter, StepTimer, clock
 from emformer.rng import get_rng_state, seed_everything, set_rng_state
 from emformer.schedule import make_optimizer, make_scheduler
@@ -48,6 +49,7 @@ class Trainer:
       processes: This process's place among the run's.
       seed: Batches, initial weights, dropout and SpecAugment are functions of it.
       dtype: ``float32``, or ``float16``/``bfloat16`` under autocast.
+      scan_oom: Before training, try the batches that need most memory; None for only on a GPU.
     """
 
     def __init__(
@@ -61,10 +63,14 @@ class Trainer:
         processes: Processes,
         seed: int,
         dtype: str = "float32",
+        scan_oom: bool | None = None,
     ) -> None:
         self.exp_dir, self.config, self.settings = exp_dir, config, config.training
         self.data, self.tokenizer, self.processes, self.seed = data, tokenizer, processes, seed
         self.device = pick_device(processes)
+        if dtype == "float16" and self.device.type == "cpu":
+            raise RecipeError("--dtype float16 needs a GPU; use bfloat16 or float32")
+        self._scan_oom = self.device.type == "cuda" if scan_oom is None else scan_oom
         self.cut_filter = CutFilter(config, tokenizer)
         self.cut_filter.count(data.train_cuts())
         logging.info(self.cut_filter.report())
@@ -75,7 +81,8 @@ class Trainer:
 
         self.model = model.to(self.device)
         self.method = method_class(self.settings, total_updates)
-        self.wrapped = self.method.wrap(self.model)
+        # `inner` is what the method wraps; `wrapped` is that under DDP.
+        self.inner = self.wrapped = self.method.wrap(self.model)
         self.optimizer = make_optimizer(self.model, self.settings)
         self.scheduler = make_scheduler(self.optimizer, self.settings, total_updates)
         self.average = RunningAverage(self.model)
@@ -92,7 +99,7 @@ class Trainer:
         self._resume()
         if processes.world_size > 1:
             ids = [processes.local_rank] if self.device.type == "cuda" else None
-            self.wrapped = DistributedDataParallel(self.wrapped, device_ids=ids)
+            self.wrapped = DistributedDataParallel(self.inner, device_ids=ids)
 
     @property
     def total_updates(self) -> int:
@@ -103,7 +110,12 @@ class Trainer:
         if self.epoch > self.settings.num_epochs:
             logging.info(f"{self.exp_dir}: all {self.settings.num_epochs} epochs are trained")
             return
-        writer = _writer(self.exp_dir, self.update) if self.processes.is_main else None
+        if self._scan_oom:
+            scan_for_out_of_memory(self)
+        writer = None
+        if self.processes.is_main:
+            writer = _writer(self.exp_dir, self.update)
+            drop_after(self.exp_dir / "metrics.jsonl", self.update)
         for _ in range(self.epoch, self.settings.num_epochs + 1):
             self._train_epoch(writer)
             self.batches_done = 0
@@ -170,7 +182,8 @@ class Trainer:
         features = raw["inputs"].to(self.device)
         lens = raw["supervisions"]["num_frames"].to(self.device)
         if augment and self.augment is not None:
-            segments = torch.stack([torch.arange(len(texts)), torch.zeros_like(lens.cpu()), lens.cpu()], 1)
+            frames = lens.cpu()
+            segments = torch.stack([torch.arange(len(texts)), torch.zeros_like(frames), frames], 1)
             features = self.augment(features, segments)
         y, y_lens = encode_texts(self.tokenizer, texts)
         return Batch(features, lens, y.to(self.device), y_lens.to(self.device))
@@ -183,7 +196,7 @@ class Trainer:
         """
         self.optimizer.zero_grad(set_to_none=True)
         for which in self.method.passes(self.update):
-            with self._autocast():
+            with self.autocast():
                 loss, info = self.method.loss(self.wrapped, batch, which, self.update)
             if not self.processes.all_true(bool(torch.isfinite(loss))):
                 return self._skip("loss")
@@ -191,7 +204,8 @@ class Trainer:
             self.passes += 1
             meter.add(info)
         self.scaler.unscale_(self.optimizer)
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad_norm))
+        limit = self.settings.clip_grad_norm
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         # With float16 the scaler itself leaves out a step whose gradients overflowed.
         if not math.isfinite(norm) and not self.scaler.is_enabled():
             return self._skip("gradient")
@@ -212,7 +226,8 @@ class Trainer:
             )
         return math.nan
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """Where the forward pass runs: in ``dtype``."""
         if self._autocast_dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self._autocast_dtype)
@@ -245,15 +260,14 @@ class Trainer:
             )
             for raw in loader:
                 batch = self.make_batch(raw, augment=False)
-                with self._autocast():
-                    # DDP's forward is left out: ranks may have different numbers of batches.
-                    inner = getattr(self.wrapped, "module", self.wrapped)
-                    _, info = self.method.loss(inner, batch, which, self.total_updates)
+                with self.autocast():
+                    # Not through DDP: ranks may have different numbers of batches.
+                    _, info = self.method.loss(self.inner, batch, which, self.total_updates)
                 meter.add(info)
             keys = ["loss", "simple_loss", "pruned_loss", "frames"]
             totals = self.processes.sum([meter.sums[k] for k in keys])
             frames = max(1.0, totals[-1])
-            means = {k: v / frames for k, v in zip(keys[:-1], totals)}
+            means = {k: v / frames for k, v in zip(keys[:-1], totals, strict=False)}
             self._write(writer, "valid", {f"{k}{name}": v for k, v in means.items()})
             logging.info(f"update {self.update}: validation{name} " + _losses(means))
         self.wrapped.train()
@@ -262,10 +276,11 @@ class Trainer:
         means = meter.means()
         rate = self.scheduler.get_last_lr()[0]
         left = (self.total_updates - self.update) * self.timer.total / self.update
+        waiting = self.timer.waiting / max(self.timer.total, 1e-9)
         logging.info(
             f"epoch {self.epoch}, update {self.update}/{self.total_updates}, {_losses(means)}, "
             f"lr {rate:.2e}, grad norm {grad_norm:.2f}, "
-            f"data {self.timer.waiting / max(self.timer.total, 1e-9):.1%}, ETA {clock(max(0, left))}"
+            f"data {waiting:.1%}, ETA {clock(max(0, left))}"
         )
         values = {**means, "learning_rate": rate, "grad_norm": grad_norm, "epoch": self.epoch}
         self._write(writer, "train", values)
@@ -277,8 +292,7 @@ class Trainer:
         for name, value in values.items():
             writer.add_scalar(f"{group}/{name}", value, self.update)
         record = {"group": group, "update": self.update, "seconds": self.timer.total, **values}
-        with open(self.exp_dir / "metrics.jsonl", "a") as f:
-            f.write(json.dumps(record) + "\n")
+        append_record(self.exp_dir / "metrics.jsonl", record)
 
     # Checkpoints.
 
@@ -340,13 +354,19 @@ class Trainer:
         logging.info(f"going on from {path} (update {self.update})")
 
 
+# Settings that change no weight, or (num_epochs) that prolong a run.
+_FREE = {
+    "num_epochs", "num_workers", "log_interval", "valid_interval", "save_every_n", "keep_last_k",
+}  # fmt: skip
+
+
 def check_same_run(
     path: Path, state: dict[str, Any], config: Config, seed: int, tokens: list[str]
 ) -> None:
     """Refuse to go on from another run's checkpoint.
 
     Raises:
-      RecipeError: Names the first setting that differs. The number of epochs may.
+      RecipeError: Names the first setting that differs. Those of ``_FREE`` may.
     """
     if state["tokens"] != tokens:
         raise RecipeError(f"{path}: trained with another BPE model; use another --exp-dir")
@@ -355,7 +375,7 @@ def check_same_run(
     for section, settings in config.to_dict().items():
         for name, value in settings.items():
             was = state["config"][section].get(name)
-            if was != value and name != "num_epochs":
+            if was != value and name not in _FREE:
                 raise RecipeError(
                     f"{path}: trained with {section}.{name} {was}, now {value}; "
                     "use another --exp-dir"

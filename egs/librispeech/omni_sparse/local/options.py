@@ -38,6 +38,16 @@ def positive_int(word: str) -> int:
     return value
 
 
+def positive_float(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got '{word}'")
+    return value
+
+
 def fraction(word: str) -> float:
     try:
         value = float(word)

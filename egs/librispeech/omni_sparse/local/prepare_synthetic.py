@@ -8,13 +8,14 @@ Usage:
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
 from emformer.errors import RecipeError, run_main
-from local.synthetic.corpus import fingerprint, plan_corpus, speak_split
+from local.synthetic.corpus import COMPLETE, fingerprint, plan_corpus, speak_split
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -50,6 +51,7 @@ def main() -> None:
             return tqdm(items, total=total, desc=split, unit="shard", disable=None)
 
         speak_split(utterances, audio_dir / split, args.nj, progress)
+    (audio_dir / COMPLETE).touch()
 
 
 def _claim(audio_dir: Path, wanted: str) -> None:
@@ -57,7 +59,9 @@ def _claim(audio_dir: Path, wanted: str) -> None:
     stamp = audio_dir / "fingerprint"
     if not stamp.exists():
         audio_dir.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(wanted + "\n")
+        part = stamp.with_suffix(".part")
+        part.write_text(wanted + "\n")
+        os.replace(part, stamp)
     found = stamp.read_text().strip()
     if found != wanted:
         raise RecipeError(

@@ -16,16 +16,20 @@ from emformer.errors import RecipeError, run_main
 from local.corpus import load_corpus
 from local.manifests import manifest_paths, write_manifest
 from local.options import parser_for
+from local.synthetic.corpus import COMPLETE
 
 
 def main() -> None:
     parser = parser_for(__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("data/synthetic"))
     args = parser.parse_args()
+    if not (args.data_dir / "audio" / COMPLETE).exists():
+        raise RecipeError(
+            f"{args.data_dir}/audio: the speech is missing or not complete; make it with "
+            "run.sh --stage 0"
+        )
     for split in load_corpus("synthetic").splits:
         transcripts = sorted((args.data_dir / "audio" / split).glob("shard-*.tsv"))
-        if not transcripts:
-            raise RecipeError(f"{args.data_dir}/audio/{split}: no speech; run stage 0 first")
         recordings, supervisions = [], []
         for line in (line for path in transcripts for line in path.read_text().splitlines()):
             name, speaker, relative, text = line.split("\t")

@@ -13,18 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 import yaml
 
 from emformer.errors import RecipeError
 from local.synthetic.espeak import Espeak, Voice
 from local.synthetic.grammar import Grammar, draw_sentences
 from local.synthetic.noise import add_noise
+from local.synthetic.resample import resample
 
 SAMPLING_RATE = 16000
 # Utterances that one fresh process speaks. espeak-ng's sound depends on what it said before, so
 # the corpus is the same for any number of jobs only if shards never change.
 SHARD_SIZE = 200
+# Name of the file in the audio folder that says that all splits are spoken.
+COMPLETE = "complete"
 SPEAKERS = Path(__file__).with_name("speakers.yaml")
 
 
@@ -92,7 +94,10 @@ def speak_split(utterances: list[Utterance], out_dir: Path, nj: int, progress) -
     out_dir.mkdir(parents=True, exist_ok=True)
     shards = [utterances[i : i + SHARD_SIZE] for i in range(0, len(utterances), SHARD_SIZE)]
     paths = [out_dir / f"shard-{i:03d}.tsv" for i in range(len(shards))]
-    todo = [(shard, path) for shard, path in zip(shards, paths) if not path.exists()]
+    pairs = zip(shards, paths, strict=True)
+    todo = [(shard, path) for shard, path in pairs if not path.exists()]
+    if not todo:
+        return paths
     # A fresh process a shard: see SHARD_SIZE.
     with get_context("spawn").Pool(nj, maxtasksperchild=1) as pool:
         for _ in progress(pool.imap_unordered(partial(_speak_shard, out_dir), todo), len(todo)):
@@ -120,12 +125,13 @@ def render(espeak: Espeak, utterance: Utterance) -> np.ndarray:
     """Samples of one utterance at 16 kHz, float32, of shape ``(num_samples,)``."""
     espeak.seed(utterance.seed)
     speech = espeak.say(utterance.text.lower(), utterance.voice)
-    speech = soxr.resample(speech, espeak.sampling_rate, SAMPLING_RATE)
+    speech = resample(speech, espeak.sampling_rate, SAMPLING_RATE)
     return add_noise(speech, utterance.snr_db, np.random.default_rng(utterance.seed))
 
 
 def fingerprint(sizes: dict[str, int], seed: int) -> str:
     """Identifies what is in a corpus: its plan's inputs and the files that shape it."""
-    files = sorted(Path(__file__).parent.glob("*.*"))
-    text = repr(sorted(sizes.items())) + str(seed) + "".join(f.read_text() for f in files if f.is_file())
+    folder = Path(__file__).parent
+    files = sorted(p for suffix in ("py", "yaml") for p in folder.glob(f"*.{suffix}"))
+    text = repr(sorted(sizes.items())) + str(seed) + "".join(f.read_text() for f in files)
     return f"{zlib.crc32(text.encode()):08x}"

@@ -44,13 +44,17 @@ class Grammar:
         """Read a grammar from YAML.
 
         Raises:
-          RecipeError: The file is missing or a rule names an unknown symbol.
+          RecipeError: The file is missing, is no grammar, or a rule names an unknown symbol.
         """
         try:
             data = yaml.safe_load(Path(path).read_text())
             return cls(data["rules"], data["words"])
-        except (OSError, KeyError, yaml.YAMLError) as e:
-            raise RecipeError(f"{path}: not a grammar ({e}); see local/synthetic/grammar.yaml") from e
+        # Of YAML with another layout: TypeError, AttributeError, ValueError, IndexError.
+        except (OSError, LookupError, TypeError, AttributeError, ValueError, yaml.YAMLError) as e:
+            reason = " ".join(f"{type(e).__name__} {e}".split())
+            raise RecipeError(
+                f"{path}: not a grammar ({reason}); see local/synthetic/grammar.yaml"
+            ) from e
 
     @property
     def vocabulary(self) -> set[str]:
