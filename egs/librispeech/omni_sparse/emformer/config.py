@@ -27,6 +27,8 @@ class ModelConfig:
       frontend: ``stack`` (stacks frames, as torchaudio's Emformer RNN-T) or ``conv`` (strided
         2-D convolutions without padding, as icefall's Conv2dSubsampling).
       subsampling: 10 ms frames an encoder frame; the ``conv`` front end has 4.
+      stack_window: 10 ms frames that the ``stack`` front end stacks, ``subsampling`` or more; what
+        it has more looks ahead, beyond the right context.
       encoder_dim, num_heads, ffn_dim, num_layers, dropout, activation: The Emformer.
       segment: Frames of a chunk.
       right_context: Frames of look-ahead after a chunk.
@@ -38,6 +40,7 @@ class ModelConfig:
     feature_dim: int = 80
     frontend: str = "stack"
     subsampling: int = 4
+    stack_window: int = 4
     encoder_dim: int = 144
     num_heads: int = 4
     ffn_dim: int = 576
@@ -56,6 +59,11 @@ class ModelConfig:
             raise RecipeError(f"model.frontend is {self.frontend!r}; it must be stack or conv")
         if self.frontend == "conv" and self.subsampling != 4:
             raise RecipeError(f"model.subsampling is {self.subsampling}; the conv front end has 4")
+        if self.stack_window < self.subsampling:
+            raise RecipeError(
+                f"model.stack_window {self.stack_window} is less than "
+                f"model.subsampling {self.subsampling}"
+            )
         if self.encoder_dim % self.num_heads:
             raise RecipeError(
                 f"model.encoder_dim {self.encoder_dim} is not a multiple of "
@@ -75,8 +83,14 @@ class ModelConfig:
         return self.frame_ms * self.segment
 
     @property
+    def frontend_overlap(self) -> int:
+        """10 ms frames that the front end sees beyond those of its encoder frames."""
+        return 3 if self.frontend == "conv" else self.stack_window - self.subsampling
+
+    @property
     def right_context_ms(self) -> int:
-        return self.frame_ms * self.right_context
+        """All look-ahead after a chunk: the encoder's and the front end's."""
+        return self.frame_ms * self.right_context + FRAME_SHIFT_MS * self.frontend_overlap
 
     @property
     def left_context_ms(self) -> int:

@@ -15,7 +15,7 @@ PAD_LOG_MEL = -15.9424
 # Log-mel values of speech with samples in [-1, 1] spread around this mean with this deviation. The
 # constants only bring the input near zero mean and unit variance: no statistics need to be
 # gathered, stored, or folded in at export.
-_LOG_MEL_MEAN, _LOG_MEL_STD = -7.0, 4.0
+_LOG_MEL_MEAN, _LOG_MEL_STD = -5.0, 3.5
 
 
 def normalise(x: Tensor) -> Tensor:
@@ -24,30 +24,32 @@ def normalise(x: Tensor) -> Tensor:
 
 
 class StackFrontend(nn.Module):
-    """Stacks ``factor`` frames and projects them, as torchaudio's Emformer RNN-T does.
+    """Stacks a window of frames at every ``subsampling``-th frame and projects it.
+
+    With a window of ``subsampling`` frames it is the front end of torchaudio's Emformer RNN-T. A wider
+    window tells the encoder, which has no positions, in which order neighbouring sounds came.
 
     N: batch size; T: encoder frames; F: feature dimension; D: encoder dimension.
     """
 
-    overlap = 0  # frames at 100 Hz that a window needs beyond factor * encoder frames
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.factor = config.subsampling
-        self.linear = nn.Linear(config.feature_dim * self.factor, config.encoder_dim)
+        self.factor, self.window = config.subsampling, config.stack_window
+        self.overlap = config.frontend_overlap
+        self.linear = nn.Linear(config.feature_dim * self.window, config.encoder_dim)
         self.norm = nn.LayerNorm(config.encoder_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(N, T * factor, F)`` to ``(N, T, D)``.
+        """``(N, T * factor + overlap, F)`` to ``(N, T, D)``.
 
         Raises:
-          ValueError: The number of frames is not a multiple of ``factor``.
+          ValueError: No T fits the number of frames.
         """
-        num_streams, num_frames, dim = x.shape
-        if num_frames % self.factor:
-            raise ValueError(f"expected a multiple of {self.factor} frames, got {num_frames}")
-        x = normalise(x).reshape(num_streams, num_frames // self.factor, dim * self.factor)
-        return self.norm(self.linear(x))
+        frames = x.size(1) - self.overlap
+        if frames <= 0 or frames % self.factor:
+            raise ValueError(f"expected {self.factor} * T + {self.overlap} frames, got {x.size(1)}")
+        windows = normalise(x).unfold(1, self.window, self.factor)  # (N, T, F, window)
+        return self.norm(self.linear(windows.transpose(2, 3).flatten(2)))
 
 
 class ConvFrontend(nn.Module):
@@ -56,11 +58,11 @@ class ConvFrontend(nn.Module):
     N: batch size; T: encoder frames; F: feature dimension; D: encoder dimension.
     """
 
-    overlap = 3
     _CHANNELS = (8, 32)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.overlap = config.frontend_overlap
         first, second = self._CHANNELS
         self.conv = nn.Sequential(
             nn.Conv2d(1, first, kernel_size=3, stride=2, padding=(0, 1)),

@@ -50,3 +50,8 @@ def test_spec_augment_can_be_off():
 def test_chunks_in_milliseconds():
     config = ModelConfig(subsampling=4, segment=8, right_context=2, left_context=24)
     assert (config.chunk_ms, config.right_context_ms, config.left_context_ms) == (320, 80, 960)
+
+
+def test_the_front_ends_look_ahead_counts_as_right_context():
+    assert ModelConfig(right_context=2, stack_window=12).right_context_ms == 80 + 80
+    assert ModelConfig(right_context=2, frontend="conv").right_context_ms == 80 + 30

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trainers on the tiny corpus, for the tests of training."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from emformer.checkpoint import load_checkpoint
+from emformer.distributed import Processes
+from emformer.method import TrainingMethod
+from emformer.train import get_parser, make_trainer
+from emformer.trainer import Trainer
+from tests.conftest import RECIPE, TINY_CONFIG
+
+
+class Interrupted(Exception):
+    """Stands for anything that ends a run too early."""
+
+
+def interrupt_at(update: int) -> type[TrainingMethod]:
+    """A method that ends the run within an update (counted from 0)."""
+
+    class Interrupting(TrainingMethod):
+        def loss(self, model, batch, which, at):
+            if at == update and model.training:
+                raise Interrupted
+            return super().loss(model, batch, which, at)
+
+    return Interrupting
+
+
+def write_config(path: Path, **changes) -> Path:
+    """The tiny configuration with other training (or model) settings."""
+    lines = []
+    for line in TINY_CONFIG.splitlines():
+        name = line.split(":")[0].strip()
+        lines.append(f"  {name}: {changes.pop(name)}" if name in changes else line)
+    lines += [f"  {name}: {value}" for name, value in changes.items()]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def words(data: Path, config: Path, exp_dir: Path, *more: str) -> list[str]:
+    """Options of train.py."""
+    lang = ["--lang-dir", str(data / "lang_bpe_64")]
+    where = ["--data-dir", str(data), "--config", str(config), "--exp-dir", str(exp_dir)]
+    return [*where, *lang, *more]
+
+
+def trainer(
+    data: Path, config: Path, exp_dir: Path, *more: str, method=TrainingMethod
+) -> Trainer:
+    """A trainer as train.py makes it; later options win."""
+    exp_dir.mkdir(parents=True, exist_ok=True)
+    args = get_parser().parse_args(words(data, config, exp_dir, *more))
+    return make_trainer(args, Processes(0, 0, 1), method)
+
+
+def train_process(data: Path, config: Path, exp_dir: Path, *more: str) -> subprocess.Popen:
+    """train.py as a process of its own, from the recipe's folder."""
+    env = {**os.environ, "PYTHONPATH": str(RECIPE), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "emformer.train", *words(data, config, exp_dir, *more)]
+    return subprocess.Popen(command, cwd=RECIPE, env=env, stderr=subprocess.PIPE, text=True)
+
+
+def difference(a, b, where: str = "") -> str | None:
+    """Where two nested values first differ in any bit, or None."""
+    if isinstance(a, torch.Tensor):
+        return None if torch.equal(a, b) else where
+    if isinstance(a, dict):
+        if list(a) != list(b):
+            return f"{where}: keys"
+        found = (difference(a[key], b[key], f"{where}/{key}") for key in a)
+        return next((f for f in found if f), None)
+    if isinstance(a, list):
+        found = [difference(x, y, f"{where}/{i}") for i, (x, y) in enumerate(zip(a, b, strict=True))]
+        return next((f for f in found if f), None)
+    return None if a == b else f"{where}: {a} and {b}"
+
+
+def same_state(one: Path, other: Path) -> str | None:
+    """Where two checkpoints differ, but for the time they took; None if nowhere."""
+    a, b = load_checkpoint(one), load_checkpoint(other)
+    for state in (a, b):
+        for name in ("train_seconds", "train_waiting"):
+            state.pop(name)
+    return difference(a, b)
