@@ -27,9 +27,8 @@ egs/librispeech/omni_sparse/install.sh --set "$set"
 # Fails where k2 cannot be imported, so that tests are never skipped in silence for lack of it.
 python3 -m local.check_env --set "$set"
 
-python3 -m ruff check .
-
 status=0
+python3 -m ruff check . || status=$?
 python3 -m pytest "$@" || status=$?
 if [ "$set" = current ]; then
   echo "======== NOTE: set current has no k2; the tests listed above as SKIPPED for want of k2"
