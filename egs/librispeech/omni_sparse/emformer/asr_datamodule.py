@@ -146,10 +146,13 @@ class AsrDataModule:
         world_size: int = 1,
     ) -> DynamicBucketingSampler:
         """The sampler of an epoch of training."""
+        num_buckets = min(config.num_buckets, cut_filter.num_kept // _CUTS_PER_BUCKET)
         sampler = DynamicBucketingSampler(
             self.train_cuts().filter(cut_filter),
             max_duration=config.max_duration,
-            num_buckets=max(1, min(config.num_buckets, cut_filter.num_kept // _CUTS_PER_BUCKET)),
+            num_buckets=num_buckets,
+            # lhotse cannot estimate a single bucket: all cuts are then below this boundary.
+            duration_bins=None if num_buckets > 1 else [config.max_cut_duration + 1],
             shuffle=True,
             drop_last=False,
             # lhotse adds the epoch to its seed: far apart, so that no two seeds share an order.

@@ -57,6 +57,7 @@ def package_versions() -> dict[str, str]:
 
 def describe_experiment(exp_dir: Path, config: Config) -> None:
     """Write ``config.yaml``, ``environment.json`` and ``run.sh``, the command that made it all."""
+    exp_dir.mkdir(parents=True, exist_ok=True)
     (exp_dir / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
     environment = {"git_revision": git_revision(), **package_versions()}
     (exp_dir / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")

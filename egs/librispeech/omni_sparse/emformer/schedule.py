@@ -7,7 +7,6 @@ import math
 
 from torch import nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
 from emformer.config import TrainingConfig
 
@@ -37,6 +36,28 @@ def learning_rate_factor(config: TrainingConfig, update: int, total_updates: int
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def make_scheduler(optimizer: AdamW, config: TrainingConfig, total_updates: int) -> LambdaLR:
-    """The schedule of :func:`learning_rate_factor`, stepped once an update."""
-    return LambdaLR(optimizer, lambda update: learning_rate_factor(config, update, total_updates))
+class Scheduler:
+    """The schedule of :func:`learning_rate_factor`, stepped once an update.
+
+    Not torch's LambdaLR, which warns where a run goes on or where its first batch is skipped.
+
+    Args:
+      optimizer: Its learning rate is set.
+      config: ``base_lr`` and the shape of the schedule.
+      total_updates: Updates of the whole run.
+    """
+
+    def __init__(self, optimizer: AdamW, config: TrainingConfig, total_updates: int) -> None:
+        self._optimizer, self._config, self._total_updates = optimizer, config, total_updates
+        self.go_to(0)
+
+    def step(self) -> None:
+        self.go_to(self.update + 1)
+
+    def go_to(self, update: int) -> None:
+        """Set the learning rate of an update, counted from 0."""
+        self.update = update
+        factor = learning_rate_factor(self._config, update, self._total_updates)
+        self.rate = self._config.base_lr * factor
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.rate

@@ -30,7 +30,7 @@ from emformer.metrics_log import append_record, drop_after
 from emformer.oom_scan import scan_for_out_of_memory
 from emformer.progress import LossMeter, StepTimer, clock
 from emformer.rng import get_rng_state, seed_everything, set_rng_state
-from emformer.schedule import make_optimizer, make_scheduler
+from emformer.schedule import Scheduler, make_optimizer
 from emformer.tokenizer import encode_texts, symbols
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -84,7 +84,7 @@ class Trainer:
         # `inner` is what the method wraps; `wrapped` is that under DDP.
         self.inner = self.wrapped = self.method.wrap(self.model)
         self.optimizer = make_optimizer(self.model, self.settings)
-        self.scheduler = make_scheduler(self.optimizer, self.settings, total_updates)
+        self.scheduler = Scheduler(self.optimizer, self.settings, total_updates)
         self.average = RunningAverage(self.model)
         self._autocast_dtype = DTYPES[dtype]
         # Scaling is for float16 gradients only; bfloat16 has float32's range.
@@ -274,7 +274,7 @@ class Trainer:
 
     def _log(self, writer, meter: LossMeter, grad_norm: float) -> None:
         means = meter.means()
-        rate = self.scheduler.get_last_lr()[0]
+        rate = self.scheduler.rate
         left = (self.total_updates - self.update) * self.timer.total / self.update
         waiting = self.timer.waiting / max(self.timer.total, 1e-9)
         logging.info(
@@ -302,7 +302,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "model_avg": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scheduler": {"last_epoch": self.scheduler.last_epoch},
+            "scheduler": {"update": self.scheduler.update},
             "scaler": self.scaler.state_dict(),
             "sampler": {"epoch": self.epoch, "batches_done": self.batches_done},
             "method": self.method.state_dict(),
@@ -341,8 +341,7 @@ class Trainer:
         self.average.load_state_dict(state["model_avg"])
         self.optimizer.load_state_dict(state["optimizer"])
         # Recomputed and not restored, so that a run can be prolonged with more epochs.
-        self.scheduler.last_epoch = state["scheduler"]["last_epoch"] - 1
-        self.scheduler.step()
+        self.scheduler.go_to(state["scheduler"]["update"])
         self.scaler.load_state_dict(state["scaler"])
         self.method.load_state_dict(state["method"])
         self.epoch = state["sampler"]["epoch"]

@@ -56,7 +56,6 @@ def trainer(
     data: Path, config: Path, exp_dir: Path, *more: str, method=TrainingMethod
 ) -> Trainer:
     """A trainer as train.py makes it; later options win."""
-    exp_dir.mkdir(parents=True, exist_ok=True)
     args = get_parser().parse_args(words(data, config, exp_dir, *more))
     return make_trainer(args, Processes(0, 0, 1), method)
 
@@ -78,8 +77,7 @@ def difference(a, b, where: str = "") -> str | None:
         found = (difference(a[key], b[key], f"{where}/{key}") for key in a)
         return next((f for f in found if f), None)
     if isinstance(a, list):
-        found = [difference(x, y, f"{where}/{i}") for i, (x, y) in enumerate(zip(a, b, strict=True))]
-        return next((f for f in found if f), None)
+        return difference(dict(enumerate(a)), dict(enumerate(b)), where)
     return None if a == b else f"{where}: {a} and {b}"
 
 
