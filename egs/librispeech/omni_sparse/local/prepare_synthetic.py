@@ -41,9 +41,10 @@ def main() -> None:
     }
     if min(sizes.values()) < 1 or args.nj < 1:
         raise RecipeError(f"--num-train, --num-dev, --num-test and --nj must be 1 or more: {sizes}")
+    plan = plan_corpus(sizes, args.seed)
     audio_dir = args.data_dir / "audio"
     _claim(audio_dir, fingerprint(sizes, args.seed))
-    for split, utterances in plan_corpus(sizes, args.seed).items():
+    for split, utterances in plan.items():
         words = sum(len(u.text.split()) for u in utterances)
         print(f"{split}: {len(utterances)} utterances, {words} words", flush=True)
 

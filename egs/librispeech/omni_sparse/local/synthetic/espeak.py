@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -59,10 +60,16 @@ class Espeak:
         )
         if self.sampling_rate <= 0:
             raise RecipeError(f"{library}: espeak-ng does not start (voice data: {data_path})")
+        self._variants = self._find_variants()
         self._blocks: list[np.ndarray] = []
         # The object is kept, since the library holds only a bare pointer to it.
         self._callback = _CALLBACK(self._collect)
         self._lib.espeak_SetSynthCallback(self._callback)
+
+    def _find_variants(self) -> set[str]:
+        data_path = ctypes.c_char_p()
+        self._lib.espeak_Info(ctypes.byref(data_path))
+        return {path.name for path in Path(data_path.value.decode(), "voices", "!v").iterdir()}
 
     def _collect(self, samples, count, _events) -> int:
         if samples and count > 0:
@@ -82,7 +89,10 @@ class Espeak:
         Raises:
           RecipeError: The voice is unknown or nothing was said.
         """
-        if self._lib.espeak_SetVoiceByName(voice.name.encode()) != 0:
+        # The library takes an unknown variant for none at all and says nothing.
+        variant = voice.name.partition("+")[2]
+        unknown = variant and variant not in self._variants
+        if unknown or self._lib.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise RecipeError(f"espeak-ng has no voice {voice.name!r}")
         for parameter, value in (
             (_PARAM_RATE, voice.rate),
