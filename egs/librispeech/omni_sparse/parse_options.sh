@@ -5,7 +5,7 @@
 # A boolean default (true or false) takes only true or false. Dashes in names stand for underscores.
 
 _option_error() {
-  echo "$(basename "$0"): $1; see $0 --help" >&2
+  echo "error: $(basename "$0"): $1 (see $0 --help)" >&2
   exit 2
 }
 

@@ -54,6 +54,7 @@ What to run on
   --dl-dir DIR        LibriSpeech and MUSAN are downloaded to it, or already there (default: download)
   --data-dir DIR      D (default: data/<corpus>)
   --exp-dir DIR       E (default: exp/<corpus>/<system>)
+  --system NAME       what E and its rows in result tables are called (default: dense)
   --config FILE       model and training settings (default: conf/demo.yaml, for fsdd conf/fsdd.yaml,
                       for LibriSpeech conf/librispeech.yaml)
   --on-the-fly true   compute features while training and decoding, store none
@@ -75,15 +76,22 @@ Others
 EOF
 )
 
-caller_dir=$PWD
+_caller_dir=$PWD  # no option: those have no underscore in front
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./parse_options.sh
 
 log() { echo "$(date '+%Y-%m-%d %H:%M:%S') ($(basename "$0")) $*"; }
 fail() { echo "error: $*" >&2; exit 1; }
+fail_usage() { echo "error: run.sh: $* (see $0 --help)" >&2; exit 2; }
 
-# A path given on the command line is looked for from where the caller is, then from here.
-from_caller() { if [ -e "$caller_dir/$1" ]; then echo "$caller_dir/$1"; else echo "$1"; fi; }
+# A relative path on the command line is meant from where the caller is; conf/x.yaml also from here.
+from_caller() {
+  if [ "$_caller_dir" = "$PWD" ] || { [ ! -e "$_caller_dir/$1" ] && [ -e "$1" ]; }; then
+    echo "$1"
+  else
+    echo "$_caller_dir/$1"
+  fi
+}
 
 # In a dry run, print a command instead of running it.
 run() {
@@ -100,20 +108,37 @@ run() {
 need() {
   local path=$1 maker=$2
   [ -e "$path" ] || $dry_run || fail "$path is missing; make it with ./run.sh --stage $maker" \
-    "--stop-stage $maker --corpus $corpus"
+    "--stop-stage $maker $same_options"
 }
 
 in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
-for name in stage stop_stage nj world_size seed avg beam_size; do
-  [[ ${!name} =~ ^-?[0-9]+$ ]] || { echo "run.sh: --${name//_/-} takes a number, not '${!name}'" >&2; exit 2; }
+[ -z "$ngpu" ] || world_size=$ngpu
+for name in stage stop_stage; do
+  [[ ${!name} =~ ^-?[0-9]+$ ]] || fail_usage "--${name//_/-} takes a number, not '${!name}'"
 done
-for name in config fsdd_dir dl_dir corpus python; do
-  if [[ -n ${!name} && ${!name} != /* ]]; then
+for name in nj world_size seed avg beam_size epoch num_epochs; do
+  [[ ${!name} =~ ^[0-9]*$ ]] || fail_usage "--${name//_/-} takes a number, not '${!name}'"
+done
+[ "$stage" -le "$stop_stage" ] ||
+  fail_usage "nothing to do: --stage $stage is after --stop-stage $stop_stage"
+
+# What another call needs to work on the same files.
+same_options="--corpus $corpus"
+for name in data_dir exp_dir fsdd_dir dl_dir; do
+  [[ -z ${!name} || $name:${!name} = dl_dir:download ]] ||
+    same_options+=" --${name//_/-} ${!name}"
+done
+
+for name in config data_dir exp_dir fsdd_dir dl_dir python; do
+  if [[ -n ${!name} && ${!name} != /* && $name:${!name} != dl_dir:download ]]; then
     printf -v "$name" '%s' "$(from_caller "${!name}")"
   fi
 done
-[ -z "$ngpu" ] || world_size=$ngpu
+# A corpus is a name, unless it looks like a path.
+if [[ $corpus = */* || $corpus = *.yaml || $corpus = *.yml ]] && [[ $corpus != /* ]]; then
+  corpus=$(from_caller "$corpus")
+fi
 [ -z "$python" ] || export OMNI_PYTHON=$python
 
 if in_stages -1; then
@@ -130,7 +155,15 @@ if in_stages -1; then
   run python3 -m local.check_env
 fi
 
-if ! $dry_run || command -v python3 >/dev/null; then
+if $dry_run && ! python3 -c 'import yaml' 2>/dev/null; then
+  # Nothing is installed yet: read as much of the corpus file as the printed commands need.
+  file=conf/corpus/$corpus.yaml
+  [ ! -f "$corpus" ] || file=$corpus
+  [ -f "$file" ] || fail "unknown corpus '$corpus'; known are those of conf/corpus"
+  field() { sed -n "s/^$1: *\\([^ #]*\\).*/\\1/p" "$file"; }
+  corpus_name=$(basename "${file%.*}") vocab_size=$(field vocab_size) musan=$(field musan)
+  musan=${musan:-false}
+else
   corpus_name=$(python3 -m local.corpus "$corpus" --get name)
   vocab_size=$(python3 -m local.corpus "$corpus" --get vocab_size)
   musan=$(python3 -m local.corpus "$corpus" --get musan)
@@ -217,7 +250,7 @@ if in_stages 6; then
   need "$lang_dir/bpe.model" 5
   launcher=(python3)
   if [ "$world_size" -gt 1 ]; then
-    launcher=(torchrun --nproc_per_node "$world_size")
+    launcher=(python3 -m torch.distributed.run --standalone --nproc_per_node "$world_size")
   fi
   options=(--config "$config" --exp-dir "$exp_dir" --lang-dir "$lang_dir" --seed "$seed" --dtype "$dtype")
   options+=("${data_options[@]}" --on-the-fly-feats "$on_the_fly")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import random
 import zlib
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ class AsrDataModule:
         self.on_the_fly = on_the_fly
         self.musan = musan
         self._split_sizes: list[int] | None = None
+        self._whole: set[Path] = set()  # manifests that were checked
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +75,7 @@ class AsrDataModule:
         """The cuts of a split, read lazily.
 
         Raises:
-          RecipeError: The manifest is missing.
+          RecipeError: The manifest is missing or damaged.
         """
         return self._load(f"{self.corpus.prefix}_cuts_{split}.jsonl.gz", stage=3)
 
@@ -81,6 +83,9 @@ class AsrDataModule:
         path = self.data_dir / "fbank" / name
         if not path.exists():
             raise RecipeError(f"{path}: no such manifest; make it with run.sh --stage {stage}")
+        if path not in self._whole:
+            _check_whole(path, stage)
+            self._whole.add(path)
         return CutSet.from_jsonl_lazy(path)
 
     def train_cuts(self) -> CutSet:
@@ -192,6 +197,18 @@ class AsrDataModule:
         from emformer.features import make_extractor
 
         return OnTheFlyFeatures(make_extractor())
+
+
+def _check_whole(path: Path, stage: int) -> None:
+    """Read a gzip file to its checksum, so that damage does not show in the middle of an epoch."""
+    try:
+        with gzip.open(path) as f:
+            while f.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as e:
+        raise RecipeError(
+            f"{path}: damaged ({e}); delete it and make it with run.sh --stage {stage}"
+        ) from e
 
 
 _NO_PREFETCH = None if torch.__version__ >= "2" else 2  # torch 1.13 refuses None

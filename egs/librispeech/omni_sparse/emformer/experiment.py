@@ -78,7 +78,8 @@ def _launcher() -> list[str]:
     """torchrun as this process was started by it, or nothing."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return []
-    return ["-m", "torch.distributed.run", "--nproc_per_node", os.environ["LOCAL_WORLD_SIZE"]]
+    number = os.environ["LOCAL_WORLD_SIZE"]
+    return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", number]
 
 
 def _module_name() -> str:

@@ -86,4 +86,5 @@ def test_going_on_with_another_number_of_processes_is_refused(trained, tiny_data
 
 def test_the_experiments_script_starts_as_many_processes(trained):
     script = (trained / "run.sh").read_text()
-    assert "-m torch.distributed.run --nproc_per_node 2 -m emformer.train --data-dir" in script
+    launcher = "-m torch.distributed.run --standalone --nproc_per_node 2"
+    assert f"{launcher} -m emformer.train --data-dir" in script

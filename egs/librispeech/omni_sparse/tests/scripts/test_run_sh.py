@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""run.sh and parse_options.sh: options, stages and what they say. No stage computes anything."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from local.corpus import load_corpus
+from tests.conftest import RECIPE
+
+BASH = "/bin/bash" if os.path.exists("/bin/bash") else "bash"
+
+
+def run_sh(*words: str, cwd=RECIPE, **environment) -> subprocess.CompletedProcess:
+    """run.sh with this Python, so that nothing is installed."""
+    env = {k: v for k, v in os.environ.items() if k not in ("OMNI_SET", "PYTHONPATH")}
+    env.update(OMNI_PYTHON=sys.executable, PYTHONDONTWRITEBYTECODE="1")
+    env.update(environment)
+    script = os.path.relpath(RECIPE / "run.sh", cwd)
+    return subprocess.run(
+        [BASH, script, *map(str, words)], cwd=cwd, env=env, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def only_line(done: subprocess.CompletedProcess, status: int) -> str:
+    """The one line on stderr of a run that ended with ``status``."""
+    assert done.returncode == status, (done.stdout, done.stderr)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    return lines[0]
+
+
+def commands(done: subprocess.CompletedProcess) -> list[str]:
+    """What a dry run would run."""
+    assert done.returncode == 0, done.stderr
+    return [line.strip() for line in done.stdout.splitlines() if line.startswith("  ")]
+
+
+def modules(done) -> list[str]:
+    return re.findall(r"-m ((?:local|emformer)\.\w+)", "\n".join(commands(done)))
+
+
+# Help and options.
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_lists_every_stage_and_its_files(option):
+    done = run_sh(option)
+    assert done.returncode == 0 and done.stderr == ""
+    listed = re.findall(r"^ +(-?\d+)  \w+.*->", done.stdout, flags=re.M)
+    assert [int(stage) for stage in listed] == list(range(-1, 10))
+
+
+def test_help_names_every_option():
+    text = run_sh("--help").stdout
+    script = (RECIPE / "run.sh").read_text()
+    defaults = script[: script.index("help_message=")]
+    for name in re.findall(r"^([a-z_]+)=", defaults, flags=re.M):
+        assert "--" + name.replace("_", "-") in text, name
+
+
+@pytest.mark.parametrize("option", ["--colour", "--caller-dir", "--_caller_dir", "--Stage", "--a"])
+def test_an_unknown_option_is_refused(option):
+    assert f"invalid option '{option}'" in only_line(run_sh(option, "1"), 2)
+
+
+def test_an_option_without_a_value_is_refused():
+    assert "option '--stage' needs a value" in only_line(run_sh("--stage"), 2)
+
+
+def test_an_argument_without_an_option_is_refused():
+    assert "unexpected argument 'all'" in only_line(run_sh("all"), 2)
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--on-the-fly", "--use-averaged-model"])
+@pytest.mark.parametrize("value", ["yes", "True", "1"])
+def test_a_switch_takes_only_true_or_false(option, value):
+    line = only_line(run_sh(option, value), 2)
+    assert f"option '{option}' takes true or false, not '{value}'" in line
+
+
+def test_an_equals_sign_is_refused_with_a_hint():
+    assert "write '--stage 3' for '--stage=3'" in only_line(run_sh("--stage=3"), 2)
+
+
+@pytest.mark.parametrize("option", ["--stage", "--nj", "--world-size", "--ngpu", "--epoch"])
+def test_a_number_is_a_number(option):
+    assert "takes a number, not 'three'" in only_line(run_sh(option, "three"), 2)
+
+
+def test_stages_that_end_before_they_begin_are_refused():
+    line = only_line(run_sh("--stage", "5", "--stop-stage", "3"), 2)
+    assert "nothing to do: --stage 5 is after --stop-stage 3" in line
+
+
+def test_an_unknown_corpus_is_refused():
+    line = only_line(run_sh("--stage", "3", "--stop-stage", "3", "--corpus", "timit"), 1)
+    assert "unknown corpus 'timit'" in line and "librispeech" in line
+
+
+# Dry runs.
+
+
+def dry(*words, **options):
+    return run_sh("--dry-run", "true", *words, **options)
+
+
+def test_a_dry_run_prints_every_stages_command(tmp_path):
+    done = dry("--stage", "0", "--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp")
+    assert modules(done) == [
+        "local.prepare_synthetic", "local.prepare_synthetic_manifests", "local.compute_fbank",
+        "local.validate_manifest", "local.train_bpe_model", "emformer.train", "emformer.decode",
+        "emformer.streaming_decode", "emformer.report",
+    ]  # fmt: skip
+
+
+def test_a_dry_run_of_stage_minus_1_installs_nothing():
+    done = dry("--stop-stage", "-1")
+    assert commands(done) == ["./install.sh --set k2", "python3 -m local.check_env"]
+
+
+def test_a_dry_run_makes_nothing(tmp_path):
+    dry("--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp", "--dl-dir", tmp_path / "dl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_works_before_anything_is_installed(tmp_path):
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    (bare / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (bare / "python3").chmod(0o755)
+    words = ("--stage", "5", "--stop-stage", "5", "--data-dir", "/data")
+    assert commands(dry(*words, OMNI_PYTHON=str(bare / "python3"))) == commands(dry(*words))
+
+
+@pytest.mark.parametrize("stage", range(10))
+def test_one_stage_runs_only_that(stage):
+    done = dry("--stage", stage, "--stop-stage", stage)
+    said = {int(n) for n in re.findall(r"Stage (-?\d+):", done.stdout)}
+    assert said == (set() if stage in (2, 4) else {stage})  # synthetic speech needs no MUSAN
+
+
+@pytest.mark.parametrize("corpus", ["librispeech", "mini_librispeech"])
+def test_musan_is_prepared_for_the_corpora_that_use_it(corpus):
+    done = dry("--stage", "1", "--stop-stage", "4", "--corpus", corpus)
+    said = {int(n) for n in re.findall(r"Stage (\d+):", done.stdout)}
+    expected = {1, 3} | ({2, 4} if load_corpus(corpus).musan else set())
+    assert said == expected
+
+
+def test_options_reach_the_training():
+    done = dry(
+        "--stage", "6", "--stop-stage", "6", "--seed", "7", "--num-epochs", "3", "--world-size",
+        "2", "--dtype", "bfloat16", "--max-duration", "99", "--on-the-fly", "true",
+    )  # fmt: skip
+    (command,) = commands(done)
+    for words in ("--nproc_per_node 2 -m emformer.train", "--seed 7", "--num-epochs 3",
+                  "--dtype bfloat16", "--max-duration 99", "--on-the-fly-feats true",
+                  "--config conf/demo.yaml", "--corpus synthetic"):  # fmt: skip
+        assert words in command
+
+
+def test_options_reach_both_decodings():
+    done = dry(
+        "--stage", "7", "--stop-stage", "8", "--decoding-methods", "greedy_search", "--epoch", "4",
+        "--avg", "2", "--use-averaged-model", "false", "--beam-size", "8",
+    )  # fmt: skip
+    for command in commands(done):
+        for words in ("--method greedy_search", "--epoch 4", "--avg 2", "--beam-size 8",
+                      "--use-averaged-model false"):  # fmt: skip
+            assert words in command
+    assert len(commands(done)) == 2
+
+
+def test_an_argument_with_a_space_stays_one(tmp_path):
+    folder = tmp_path / "my data"
+    (command,) = commands(dry("--stage", "5", "--stop-stage", "5", "--data-dir", folder))
+    assert str(folder).replace(" ", "\\ ") in command
+
+
+# Folders.
+
+
+def test_it_runs_from_another_folder(tmp_path):
+    here = dry("--stage", "3", "--stop-stage", "9")
+    there = dry("--stage", "3", "--stop-stage", "9", cwd=tmp_path)
+    assert commands(here) == commands(there)
+
+
+def test_paths_are_meant_from_where_the_caller_is(tmp_path):
+    (tmp_path / "my.yaml").touch()
+    words = ["--stage", "6", "--stop-stage", "6", "--config", "my.yaml", "--exp-dir", "my/exp"]
+    (command,) = commands(dry(*words, cwd=tmp_path))
+    assert f"--config {tmp_path}/my.yaml --exp-dir {tmp_path}/my/exp" in command
+
+
+def test_a_configuration_of_the_recipe_is_found_from_anywhere(tmp_path):
+    words = ["--stage", "6", "--stop-stage", "6", "--config", "conf/demo.yaml"]
+    assert "--config conf/demo.yaml" in commands(dry(*words, cwd=tmp_path))[0]
+
+
+def test_a_folder_named_like_the_corpus_does_not_confuse(tmp_path):
+    (tmp_path / "synthetic").mkdir()
+    (command,) = commands(dry("--stage", "5", "--stop-stage", "5", cwd=tmp_path))
+    assert "--corpus synthetic" in command
+
+
+def test_a_corpus_of_the_users_own(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "prefix: mine\ntrain: [a]\ndev: [b]\ntest: [c]\nvocab_size: 77\n"
+    )
+    words = ["--stage", "5", "--stop-stage", "6", "--corpus", "mine.yaml"]
+    found = commands(dry(*words, cwd=tmp_path))
+    assert f"--corpus {tmp_path}/mine.yaml --data-dir data/mine" in found[0]
+    assert "--lang-dir data/mine/lang_bpe_77" in found[1]
+
+
+# Missing inputs.
+
+
+@pytest.mark.parametrize(
+    "stage, maker", [(1, 0), (3, 1), (5, 3), (6, 3), (7, 6), (8, 6), (9, 7)]
+)
+def test_a_missing_input_names_the_stage_that_makes_it(tmp_path, stage, maker):
+    folders = ["--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp"]
+    line = only_line(run_sh("--stage", stage, "--stop-stage", stage, *folders), 1)
+    assert f"is missing; make it with ./run.sh --stage {maker} --stop-stage {maker}" in line
+    assert f"--data-dir {tmp_path}/data" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_without_a_bpe_model_names_stage_5(tmp_path):
+    (tmp_path / "fbank").mkdir()
+    line = only_line(run_sh("--stage", "6", "--stop-stage", "6", "--data-dir", tmp_path), 1)
+    assert re.search(r"lang_bpe_\d+/bpe.model is missing; make it with ./run.sh --stage 5", line)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_fsdd_without_its_recordings_says_what_is_missing(tmp_path, stage):
+    words = ["--stage", stage, "--stop-stage", stage, "--corpus", "fsdd", "--data-dir", tmp_path]
+    assert "--fsdd-dir" in only_line(run_sh(*words), 1)
+
+
+def test_a_failing_stage_ends_the_run(tmp_path):
+    (tmp_path / "manifests").mkdir()
+    done = run_sh("--stage", "3", "--stop-stage", "5", "--data-dir", tmp_path)
+    assert "no manifests of" in only_line(done, 1)
+    assert "Stage 5" not in done.stdout
