@@ -81,15 +81,14 @@ fi
 
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || die "the packages are for Linux on x86-64," \
   "this is $(uname -s) on $(uname -m); use --python with an environment of your own"
-if [ -z "$venv" ] && ! $force; then
+if [ -z "$venv" ]; then
   python=${OMNI_PYTHON:-$(cat "$note" 2>/dev/null || true)}
-  if [ -x "$python" ]; then
-    prefix=$(dirname "$(dirname "$python")")
-    if [ ! -f "$prefix/.omni_sparse" ]; then
-      say "using $python as you said before; --force makes an environment of its own"
-      exit 0
-    fi
-    venv=$prefix  # made by us with --venv
+  prefix=$(dirname "$(dirname "$python")")
+  if [ -f "$prefix/.omni_sparse" ]; then
+    venv=$prefix  # made with --venv
+  elif [ -x "$python" ] && ! $force; then
+    say "using $python as you said before; --force makes an environment of its own"
+    exit 0
   fi
 fi
 venv=${venv:-$repo/.venv-$set}
@@ -128,19 +127,29 @@ exec 9>"$venv/.lock"
 flock 9  # run.sh and test.sh may both be here
 leave_if_complete
 
+capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sort -V |
+  tail -n 1) || capability=
+if [ "$set" = k2 ] && [ "${CUDA_VISIBLE_DEVICES-all}" ] &&
+  [[ $capability =~ ^(9|[1-9][0-9])\. ]]; then
+  die "torch 1.13.1 knows no GPU of compute capability $capability: use --set current (or, with" \
+    "CUDA_VISIBLE_DEVICES= in the environment, set k2 on the CPU)"
+fi
+
 # ---- a Python ---------------------------------------------------------------------------------
 
-# Is $1 a Python of version $2 that can make environments, with headers and a shared libpython,
-# which k2 and the compiled extensions link to? Prints its path (not that of a pyenv shim), and
-# libpython's if it must be loaded by hand.
+# Can this Python, of the set and version given, make the environment? It needs the shared libpython
+# that k2 and the compiled extensions link to; and headers, if something must be compiled. Prints
+# its path (that of a pyenv shim will not do), and libpython's if it has to be loaded by hand.
 probe='
 import ctypes, ensurepip, os, sys, sysconfig, venv
-assert "%d.%d" % sys.version_info[:2] == sys.argv[1]
-assert os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h"))
+assert "%d.%d" % sys.version_info[:2] == sys.argv[2]
+header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+assert sys.argv[1] == "k2" or os.path.exists(header)
 print(sys.executable)
-library = "libpython%s.so.1.0" % sys.argv[1]
+library = "libpython%s.so.1.0" % sys.argv[2]
+folders = (sysconfig.get_config_var("LIBDIR"), os.path.join(sys.base_prefix, "lib"))
 if library not in open("/proc/self/maps").read():
-    for path in (os.path.join(sysconfig.get_config_var("LIBDIR"), library), library):
+    for path in [os.path.join(folder, library) for folder in folders] + [library]:
         try:
             ctypes.CDLL(path)
         except OSError:
@@ -155,7 +164,7 @@ find_python() {
   for version in "${pythons[@]}"; do
     while read -r candidate; do
       [ -x "$candidate" ] || continue
-      found=$("$candidate" -c "$probe" "$version" 2>/dev/null) || continue
+      found=$("$candidate" -c "$probe" "$set" "$version" 2>/dev/null) || continue
       { read -r python; read -r libpython || true; } <<<"$found"
       return
     done < <(
@@ -167,7 +176,7 @@ find_python() {
     )
   done
   local wanted=${pythons[*]}
-  die "found no Python ${wanted// / or } with venv, headers and a shared library; get one with" \
+  die "found no Python ${wanted// / or } with venv, headers and libpython${pythons[0]}.so; get one with" \
     "'PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install ${pythons[0]}'," \
     "'conda create -n omni python=${pythons[0]}' (then activate it) or" \
     "'apt install python${pythons[0]}-{dev,venv}'"

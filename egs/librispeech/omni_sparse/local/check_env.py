@@ -117,8 +117,8 @@ def check_torch() -> list[str]:
         if not runs_on(torch.cuda.get_arch_list(), major, minor):
             raise RecipeError(
                 f"torch {torch.__version__} has no code for {name} (compute capability "
-                f"{major}.{minor}): run ./install.sh --set current, or use --python with an "
-                "environment whose torch is newer"
+                f"{major}.{minor}): run ./install.sh --set current (or, with CUDA_VISIBLE_DEVICES= "
+                "in the environment, everything on the CPU)"
             )
         devices.append(f"cuda:{index}")
     if len(devices) == 1:

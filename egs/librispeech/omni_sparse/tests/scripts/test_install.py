@@ -123,6 +123,19 @@ def test_environment_of_the_users_is_not_replaced(clone, bare_python):
     assert not (clone / ".venv-k2").exists()
 
 
+def test_gpu_that_torch_1_13_does_not_know_is_told_at_once(clone, tmp_path):
+    """With a stand-in for nvidia-smi that reports two GPUs."""
+    smi = tmp_path / "bin" / "nvidia-smi"
+    smi.parent.mkdir()
+    smi.write_text("#!/bin/sh\nprintf '8.6\\n12.0\\n'\n")
+    smi.chmod(0o755)
+    path = f"{smi.parent}:{os.environ['PATH']}"
+    line = error_line(install(clone, PATH=path, CUDA_VISIBLE_DEVICES="0,1"), status=1)
+    assert "12.0" in line and "--set current" in line
+    on_cpu = install(clone, PATH=path, CUDA_VISIBLE_DEVICES="")
+    assert "12.0" not in on_cpu.stderr
+
+
 def test_foreign_folder_is_not_written_to(clone, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
