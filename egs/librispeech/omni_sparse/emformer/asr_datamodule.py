@@ -196,7 +196,9 @@ class AsrDataModule:
             return PrecomputedFeatures()
         from emformer.features import make_extractor
 
-        return OnTheFlyFeatures(make_extractor())
+        # One cut at a time: in a batch, lhotse's own extractor lets the last frames of shorter cuts
+        # see padding in place of their mirrored end.
+        return OnTheFlyFeatures(make_extractor(), use_batch_extract=False)
 
 
 def _check_whole(path: Path, stage: int) -> None:

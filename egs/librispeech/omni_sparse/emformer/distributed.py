@@ -44,6 +44,11 @@ class Processes:
         if self.world_size > 1:
             dist.barrier()
 
+    def stop(self) -> None:
+        """Leave the process group, at the end of a run (called by all ranks)."""
+        if self.world_size > 1:
+            dist.destroy_process_group()
+
 
 def start_processes() -> Processes:
     """Join the process group that torchrun's environment variables name, if any."""

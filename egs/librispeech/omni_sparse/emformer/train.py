@@ -90,6 +90,7 @@ def main() -> None:
     processes = start_processes()
     setup_logging(args.exp_dir / "log", "train", processes.rank)
     make_trainer(args, processes, TrainingMethod).fit()
+    processes.stop()
 
 
 if __name__ == "__main__":

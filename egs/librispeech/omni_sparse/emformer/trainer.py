@@ -30,6 +30,7 @@ from emformer.metrics_log import append_record, drop_after
 from emformer.oom_scan import scan_for_out_of_memory
 from emformer.progress import LossMeter, StepTimer, clock
 from emformer.rng import get_rng_state, seed_everything, set_rng_state
+from emformer.same_run import check_same_run
 from emformer.schedule import Scheduler, make_optimizer
 from emformer.tokenizer import encode_texts, symbols
 
@@ -88,7 +89,7 @@ class Trainer:
         self.average = RunningAverage(self.model)
         self._autocast_dtype = DTYPES[dtype]
         # Scaling is for float16 gradients only; bfloat16 has float32's range.
-        self.scaler = torch.cuda.amp.GradScaler(enabled=dtype == "float16")
+        self.scaler = _make_scaler(enabled=dtype == "float16")
         self.augment = _make_augment(self.settings)
         self.epoch = 1  # the epoch under way
         self.batches_done = 0  # of that epoch
@@ -353,32 +354,10 @@ class Trainer:
         logging.info(f"going on from {path} (update {self.update})")
 
 
-# Settings that change no weight, or (num_epochs) that prolong a run.
-_FREE = {
-    "num_epochs", "num_workers", "log_interval", "valid_interval", "save_every_n", "keep_last_k",
-}  # fmt: skip
-
-
-def check_same_run(
-    path: Path, state: dict[str, Any], config: Config, seed: int, tokens: list[str]
-) -> None:
-    """Refuse to go on from another run's checkpoint.
-
-    Raises:
-      RecipeError: Names the first setting that differs. Those of ``_FREE`` may.
-    """
-    if state["tokens"] != tokens:
-        raise RecipeError(f"{path}: trained with another BPE model; use another --exp-dir")
-    if state["seed"] != seed:
-        raise RecipeError(f"{path}: trained with --seed {state['seed']}; use another --exp-dir")
-    for section, settings in config.to_dict().items():
-        for name, value in settings.items():
-            was = state["config"][section].get(name)
-            if was != value and name not in _FREE:
-                raise RecipeError(
-                    f"{path}: trained with {section}.{name} {was}, now {value}; "
-                    "use another --exp-dir"
-                )
+def _make_scaler(enabled: bool):
+    if hasattr(torch.amp, "GradScaler"):  # torch 2.3 and later
+        return torch.amp.GradScaler("cuda", enabled=enabled)
+    return torch.cuda.amp.GradScaler(enabled=enabled)
 
 
 def _losses(means: dict[str, float]) -> str:

@@ -14,10 +14,11 @@ RECIPE = Path(__file__).resolve().parents[1]
 
 
 def run_module(*words: str, check: bool = True, **options) -> subprocess.CompletedProcess:
-    """Run ``python3 -m ...`` from the recipe's folder; its output is in ``stdout`` and ``stderr``."""
+    """Run ``python3 -m ...`` from the recipe's folder; ``stdout`` and ``stderr`` are kept."""
     env = {**os.environ, "PYTHONPATH": str(RECIPE)}
+    command = [sys.executable, "-m", *words]
     done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=RECIPE, env=env, capture_output=True, text=True, **options
+        command, cwd=RECIPE, env=env, capture_output=True, text=True, check=False, **options
     )
     if check and done.returncode:
         raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")

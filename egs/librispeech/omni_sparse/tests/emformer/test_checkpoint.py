@@ -136,9 +136,8 @@ def test_the_average_between_two_checkpoints_is_that_of_the_samples_between():
     for value in (1.0, 2.0, 4.0, 9.0):
         model.weight.data.fill_(value)
         average.update(model)
-        states.append(
-            {"num_samples": average.num_samples, "weights": {"weight": average.weights["weight"].clone()}}
-        )
+        weights = {"weight": average.weights["weight"].clone()}
+        states.append({"num_samples": average.num_samples, "weights": weights})
     assert float(average_between(None, states[3])["weight"]) == pytest.approx(4.0)
     assert float(average_between(states[1], states[3])["weight"]) == pytest.approx(6.5)
     with pytest.raises(ValueError, match="no sample"):
@@ -161,7 +160,9 @@ def test_decoding_can_average_over_updates_or_over_epochs(tmp_path):
     assert _weight(over_epochs) == pytest.approx(2.5)
 
 
-@pytest.mark.parametrize("epoch, avg, said", [(3, 1, "epoch-3.pt"), (2, 3, "--avg 3"), (2, 0, "--avg 0")])
+@pytest.mark.parametrize(
+    "epoch, avg, said", [(3, 1, "epoch-3.pt"), (2, 3, "--avg 3"), (2, 0, "--avg 0")]
+)
 def test_a_missing_epoch_or_an_impossible_average_is_named(tmp_path, epoch, avg, said):
     _save(tmp_path, "epoch-2.pt")
     with pytest.raises(RecipeError, match=said):
@@ -179,7 +180,9 @@ def test_weights_of_another_vocabulary_are_named(tmp_path):
         load_weights(model, make_model(CONFIG.model, 6).state_dict(), tmp_path / "x.pt")
 
 
-@pytest.mark.parametrize("change, said", [("lacks", "lacks weight"), ("adds", "has an unknown weight")])
+@pytest.mark.parametrize(
+    "change, said", [("lacks", "lacks weight"), ("adds", "has an unknown weight")]
+)
 def test_missing_and_unknown_weights_are_named(tmp_path, change, said):
     model = make_model(CONFIG.model, 5)
     weights = model.state_dict()

@@ -23,7 +23,7 @@ def test_another_key_gives_other_draws():
     seed_everything(3, "train", 7)
     first = _draws()
     seed_everything(3, "train", 8)
-    assert all(a != b for a, b in zip(_draws(), first))
+    assert all(a != b for a, b in zip(_draws(), first, strict=True))
 
 
 def test_a_saved_state_survives_a_file(tmp_path):

@@ -97,13 +97,20 @@ def test_another_seed_gives_other_weights(undisturbed, config, tiny_data, tmp_pa
     assert same_state(tmp_path / "epoch-1.pt", undisturbed / "epoch-1.pt").startswith("/model")
 
 
-@pytest.mark.parametrize("at", ["mid-epoch", "in the second epoch", "between checkpoints"])
+@pytest.mark.parametrize(
+    "at", ["mid-epoch", "between checkpoints", "between epochs", "in the second epoch"]
+)
 def test_going_on_equals_going_through(
     undisturbed, updates_per_epoch, config, tiny_data, tmp_path, at
 ):
-    update = {"mid-epoch": 5, "in the second epoch": updates_per_epoch, "between checkpoints": 8}
+    update = {
+        "mid-epoch": 5,
+        "between checkpoints": 8,
+        "between epochs": updates_per_epoch,
+        "in the second epoch": updates_per_epoch + 6,
+    }[at]
     with pytest.raises(Interrupted):
-        trainer(tiny_data, config, tmp_path, method=interrupt_at(update[at])).fit()
+        trainer(tiny_data, config, tmp_path, method=interrupt_at(update)).fit()
     trainer(tiny_data, config, tmp_path).fit()
     assert same_state(tmp_path / "epoch-1.pt", undisturbed / "epoch-1.pt") is None
     assert same_state(tmp_path / "epoch-2.pt", undisturbed / "epoch-2.pt") is None

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps a run from going on in the folder of another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from emformer.config import Config
+from emformer.errors import RecipeError
+
+# Settings that change no weight, or (num_epochs) that prolong a run.
+_FREE = {
+    "num_epochs", "num_workers", "log_interval", "valid_interval", "save_every_n", "keep_last_k",
+}  # fmt: skip
+
+
+def check_same_run(
+    path: Path, state: dict[str, Any], config: Config, seed: int, tokens: list[str]
+) -> None:
+    """Refuse to go on from another run's checkpoint.
+
+    Raises:
+      RecipeError: Names the first setting that differs. Those of ``_FREE`` may.
+    """
+    if state["tokens"] != tokens:
+        raise RecipeError(f"{path}: trained with another BPE model; use another --exp-dir")
+    if state["seed"] != seed:
+        raise RecipeError(f"{path}: trained with --seed {state['seed']}; use another --exp-dir")
+    for section, settings in config.to_dict().items():
+        for name, value in settings.items():
+            was = state["config"][section].get(name)
+            if was != value and name not in _FREE:
+                raise RecipeError(
+                    f"{path}: trained with {section}.{name} {was}, now {value}; "
+                    "use another --exp-dir"
+                )
