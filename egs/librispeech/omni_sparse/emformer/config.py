@@ -25,7 +25,7 @@ class ModelConfig:
     Args:
       feature_dim: Mel bins.
       frontend: ``stack`` (stacks frames, as torchaudio's Emformer RNN-T) or ``conv`` (strided
-        2-D convolutions without padding, as icefall's Conv2dSubsampling).
+        convolutions over time without padding).
       subsampling: 10 ms frames an encoder frame; the ``conv`` front end has 4.
       stack_window: 10 ms frames that the ``stack`` front end stacks, ``subsampling`` or more; what
         it has more looks ahead, beyond the right context.
@@ -85,7 +85,7 @@ class ModelConfig:
     @property
     def frontend_overlap(self) -> int:
         """10 ms frames that the front end sees beyond those of its encoder frames."""
-        return 3 if self.frontend == "conv" else self.stack_window - self.subsampling
+        return 25 if self.frontend == "conv" else self.stack_window - self.subsampling
 
     @property
     def right_context_ms(self) -> int:
@@ -123,6 +123,9 @@ class TrainingConfig:
       weight_decay: AdamW's, on matrices only.
       clip_grad_norm: Largest norm of the gradient.
       prune_range: Symbols a frame of the pruned lattice.
+      rnnt_type: Paths of the lattice: ``modified`` allows one symbol a frame, which is what the
+        searches (here and in sherpa-onnx) emit at most; ``regular`` allows any number. With small
+        word pieces a regular model bunches symbols on a frame and the search loses them.
       lm_scale, am_scale: Smoothing of the simple loss (see k2's rnnt_loss_smoothed).
       simple_loss_scale: Weight of the simple loss after the warm-up.
       loss_warmup_fraction: Share of all updates in which the pruned loss is phased in.
@@ -144,6 +147,7 @@ class TrainingConfig:
     weight_decay: float = 1e-2
     clip_grad_norm: float = 5.0
     prune_range: int = 5
+    rnnt_type: str = "modified"
     lm_scale: float = 0.25
     am_scale: float = 0.0
     simple_loss_scale: float = 0.5
@@ -158,6 +162,13 @@ class TrainingConfig:
     max_cut_duration: float = 20.0
     num_buckets: int = 20
     num_workers: int = 1
+
+
+    def __post_init__(self) -> None:
+        if self.rnnt_type not in ("regular", "modified"):
+            raise RecipeError(
+                f"training.rnnt_type is {self.rnnt_type!r}; it must be regular or modified"
+            )
 
 
 @dataclass(frozen=True)

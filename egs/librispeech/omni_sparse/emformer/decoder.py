@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Decoder(nn.Module):
-    """An embedding of the last ``context_size`` symbols and a grouped convolution over them.
+    """An embedding of the last ``context_size`` symbols and a convolution over them.
 
     See Ghodsi et al., "RNN-Transducer with stateless prediction network", ICASSP 2020.
 
@@ -22,9 +22,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(vocab_size, dim)
         self.context_size = context_size
         self.blank_id = blank_id
-        # Groups of 4 channels, where that fits: enough to order the symbols, cheap to compute.
-        groups = dim // 4 if dim % 4 == 0 else 1
-        self.conv = nn.Conv1d(dim, dim, context_size, groups=groups, bias=False)
+        self.conv = nn.Conv1d(dim, dim, context_size, bias=False)
 
     def forward(self, y: Tensor, need_pad: bool = True) -> Tensor:
         """Embed symbol histories.

@@ -53,37 +53,38 @@ class StackFrontend(nn.Module):
 
 
 class ConvFrontend(nn.Module):
-    """Two convolutions of stride 2 without padding in time: a window of ``4 * T + 3`` frames.
+    """Three convolutions over time, the mel bins being channels, without padding: 29 frames seen.
+
+    The first two have stride 2. Without padding an output frame depends on its window alone, so
+    chunks need no state here.
 
     N: batch size; T: encoder frames; F: feature dimension; D: encoder dimension.
     """
 
-    _CHANNELS = (8, 32)
+    _KERNEL, _STRIDES = 5, (2, 2, 1)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.overlap = config.frontend_overlap
-        first, second = self._CHANNELS
-        self.conv = nn.Sequential(
-            nn.Conv2d(1, first, kernel_size=3, stride=2, padding=(0, 1)),
-            nn.ReLU(),
-            nn.Conv2d(first, second, kernel_size=3, stride=2, padding=(0, 1)),
-            nn.ReLU(),
-        )
-        bins = (config.feature_dim + 3) // 4
-        self.linear = nn.Linear(second * bins, config.encoder_dim)
-        self.norm = nn.LayerNorm(config.encoder_dim)
+        self.factor, self.overlap = config.subsampling, config.frontend_overlap
+        layers, dim = [], config.feature_dim
+        for stride in self._STRIDES:
+            layers += [nn.Conv1d(dim, config.encoder_dim, self._KERNEL, stride), nn.ReLU()]
+            dim = config.encoder_dim
+        self.conv = nn.Sequential(*layers)
+        self.linear = nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(N, 4 * T + 3, F)`` to ``(N, T, D)``.
+        """``(N, T * factor + overlap, F)`` to ``(N, T, D)``.
 
         Raises:
-          ValueError: The number of frames is not ``4 * T + 3``.
+          ValueError: No T fits the number of frames.
         """
-        if x.size(1) < 7 or x.size(1) % 4 != 3:
-            raise ValueError(f"expected 4 * T + 3 frames, got {x.size(1)}")
-        x = self.conv(normalise(x).unsqueeze(1))  # (N, C, T, bins)
-        return self.norm(self.linear(x.transpose(1, 2).flatten(2)))
+        frames = x.size(1) - self.overlap
+        if frames <= 0 or frames % self.factor:
+            raise ValueError(f"expected {self.factor} * T + {self.overlap} frames, got {x.size(1)}")
+        x = self.conv(normalise(x).transpose(1, 2))
+        return self.norm(self.linear(x.transpose(1, 2)))
 
 
 def make_frontend(config: ModelConfig) -> StackFrontend | ConvFrontend:

@@ -64,6 +64,7 @@ def transducer_loss(
         prune_range=config.prune_range,
         lm_scale=config.lm_scale,
         am_scale=config.am_scale,
+        rnnt_type=config.rnnt_type,
     )
     simple, pruned = out.simple_loss.sum(), out.pruned_loss.sum()
     simple_scale, pruned_scale = loss_scales(config, update, total_updates)

@@ -66,6 +66,7 @@ class Transducer(nn.Module):
         prune_range: int,
         lm_scale: float = 0.0,
         am_scale: float = 0.0,
+        rnnt_type: str = "regular",
         ranges: Tensor | None = None,
     ) -> TransducerOutput:
         """A training pass.
@@ -78,6 +79,7 @@ class Transducer(nn.Module):
           prune_range: Symbols a frame of the pruned lattice, P.
           lm_scale: Share of the decoder-only term in the simple loss.
           am_scale: Share of the encoder-only term in the simple loss.
+          rnnt_type: ``regular``, or ``modified`` for at most one symbol a frame.
           ranges: Prune ranges of another pass over the same batch, of shape ``(N, T, P)``, to get
             a lattice that aligns with that pass's cell by cell.
         """
@@ -99,6 +101,7 @@ class Transducer(nn.Module):
                 lm_only_scale=lm_scale,
                 am_only_scale=am_scale,
                 boundary=boundary,
+                rnnt_type=rnnt_type,
                 reduction="none",
                 return_grad=True,
             )
@@ -119,6 +122,7 @@ class Transducer(nn.Module):
                 ranges=ranges,
                 termination_symbol=BLANK_ID,
                 boundary=boundary,
+                rnnt_type=rnnt_type,
                 reduction="none",
             )
         return TransducerOutput(simple_loss, pruned_loss, ranges, logits, encoder_lens)

@@ -54,4 +54,4 @@ def test_chunks_in_milliseconds():
 
 def test_the_front_ends_look_ahead_counts_as_right_context():
     assert ModelConfig(right_context=2, stack_window=12).right_context_ms == 80 + 80
-    assert ModelConfig(right_context=2, frontend="conv").right_context_ms == 80 + 30
+    assert ModelConfig(right_context=2, frontend="conv").right_context_ms == 80 + 250

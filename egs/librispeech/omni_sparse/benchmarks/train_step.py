@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time of a dense training step in one package set against another, in turn on the same machine.
+
+Usage (from the recipe's folder, both sets installed by install.sh):
+  python3 benchmarks/train_step.py --against ../../../.venv-current/bin/python3
+
+Prints the median seconds a step of both and the median of the ratios of neighbouring runs: single
+figures drift with whatever else the machine does, ratios much less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RECIPE = Path(__file__).resolve().parents[1]
+
+
+def time_steps(config_path: str, steps: int) -> float:
+    """Median seconds of a step (forward, backward, clipping, AdamW) on random features."""
+    import torch
+
+    from emformer.config import load_config
+    from emformer.loss import Batch
+    from emformer.method import TrainingMethod
+    from emformer.model import make_model
+    from emformer.schedule import make_optimizer
+
+    torch.manual_seed(0)
+    config = load_config(config_path)
+    model = make_model(config.model, 128)
+    optimizer = make_optimizer(model, config.training)
+    method = TrainingMethod(config.training, 100)
+    size, frames, symbols = 20, 150, 12
+    batch = Batch(
+        torch.randn(size, frames, 80) * 3.5 - 5,
+        torch.full((size,), frames),
+        torch.randint(1, 128, (size, symbols)),
+        torch.full((size,), symbols),
+    )
+    seconds = []
+    for _ in range(steps + 2):
+        start = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        method.loss(model, batch, None, 50)[0].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.training.clip_grad_norm)
+        optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[2:])  # the first two warm up
+
+
+def run_in(python: str, args: argparse.Namespace) -> float:
+    """:func:`time_steps` in a process of another interpreter."""
+    words = [python, __file__, "--config", args.config, "--steps", str(args.steps), "--child"]
+    env = {**os.environ, "PYTHONPATH": str(RECIPE)}
+    done = subprocess.run(words, env=env, cwd=RECIPE, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--against", help="python3 of the other set")
+    parser.add_argument("--config", default="conf/demo.yaml")
+    parser.add_argument("--steps", type=int, default=20, help="steps of a run")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each set")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(time_steps(args.config, args.steps)))
+        return
+    if not args.against:
+        parser.error("--against is needed")
+    own, other = [], []
+    for _ in range(args.rounds):
+        own.append(run_in(sys.executable, args))
+        other.append(run_in(args.against, args))
+    ratio = statistics.median(a / b for a, b in zip(own, other))
+    print(f"{sys.executable}: {statistics.median(own):.4f} s a step")
+    print(f"{args.against}: {statistics.median(other):.4f} s a step")
+    print(f"ratio {ratio:.3f} (median of {args.rounds} neighbouring pairs)")
+
+
+if __name__ == "__main__":
+    main()
