@@ -43,7 +43,10 @@ class Utterance:
 
 
 def plan_corpus(sizes: dict[str, int], seed: int) -> dict[str, list[Utterance]]:
-    """What is said by whom in each split; a sentence occurs once in the whole corpus.
+    """What is said by whom in each split.
+
+    Dev and test sets hold whole clauses, each once, and none of them is in training, which also has
+    words and short phrases and draws them again and again.
 
     Args:
       sizes: Split name -> number of utterances.
@@ -52,13 +55,17 @@ def plan_corpus(sizes: dict[str, int], seed: int) -> dict[str, list[Utterance]]:
     """
     grammar = Grammar.load()
     settings = yaml.safe_load(SPEAKERS.read_text())
-    taken: set[str] = set()
+    held_out: set[str] = set()
     plan = {}
     for split in sorted(sizes, key=lambda name: (name == "train", name)):
         if split not in settings:
             raise RecipeError(f"{SPEAKERS}: no speakers for split {split!r}")
         rng = random.Random(f"{seed} {split}")
-        sentences = draw_sentences(grammar, sizes[split], rng, taken)
+        if split == "train":
+            sentences = draw_sentences(grammar, sizes[split], rng, held_out, repeat=True)
+        else:
+            sentences = draw_sentences(grammar, sizes[split], rng, held_out, start="CLAUSE")
+            held_out.update(sentences)
         plan[split] = [
             _utterance(split, i, text, settings[split], rng) for i, text in enumerate(sentences)
         ]

@@ -62,9 +62,9 @@ class Grammar:
         tokens = {t for options, _ in self._options.values() for option in options for t in option}
         return {t.upper() for t in tokens if t not in self._options}
 
-    def sentence(self, rng: random.Random) -> str:
-        """One random sentence, upper case as in LibriSpeech."""
-        return " ".join(self._expand(self.start, rng)).upper()
+    def sentence(self, rng: random.Random, start: str | None = None) -> str:
+        """One random sentence from ``start``, upper case as in LibriSpeech."""
+        return " ".join(self._expand(start or self.start, rng)).upper()
 
     def _expand(self, token: str, rng: random.Random) -> list[str]:
         if token not in self._options:
@@ -87,20 +87,33 @@ def _parse(alternative: str) -> tuple[int, list[str]]:
     return 1, tokens
 
 
-def draw_sentences(grammar: Grammar, count: int, rng: random.Random, taken: set[str]) -> list[str]:
-    """``count`` different sentences, none of them in ``taken``; they are added to ``taken``.
+def draw_sentences(
+    grammar: Grammar,
+    count: int,
+    rng: random.Random,
+    avoid: set[str] = frozenset(),
+    repeat: bool = False,
+    start: str | None = None,
+) -> list[str]:
+    """``count`` sentences, none of them in ``avoid``.
+
+    Args:
+      repeat: Whether a sentence may be drawn again; without it all are different.
+      start: The symbol they start from; the grammar's own by default.
 
     Raises:
       RecipeError: The grammar cannot say that many different sentences.
     """
     sentences: list[str] = []
+    seen = set(avoid)
     for _ in range(50 * count):
         if len(sentences) == count:
-            return sentences
-        sentence = grammar.sentence(rng)
-        if sentence not in taken:
-            taken.add(sentence)
+            break
+        sentence = grammar.sentence(rng, start)
+        if sentence not in seen:
             sentences.append(sentence)
+            if not repeat:
+                seen.add(sentence)
     if len(sentences) < count:
         raise RecipeError(
             f"grammar: only {len(sentences)} new sentences in {50 * count} draws, {count} wanted; "

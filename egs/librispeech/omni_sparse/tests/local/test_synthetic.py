@@ -55,9 +55,10 @@ def test_a_larger_training_split_leaves_the_others_as_they_are(plan):
         assert larger[split] == plan[split]
 
 
-def test_a_sentence_is_said_once_in_the_whole_corpus(plan):
-    texts = [u.text for utterances in plan.values() for u in utterances]
-    assert len(set(texts)) == len(texts) == sum(SIZES.values())
+def test_a_sentence_of_a_test_split_is_said_once_in_the_whole_corpus(plan):
+    held_out = [u.text for split in ("dev", "test-clean", "test-other") for u in plan[split]]
+    assert len(set(held_out)) == len(held_out)
+    assert not set(held_out) & {u.text for u in plan["train"]}
 
 
 def test_utterances_have_names_of_their_own(plan):
@@ -150,11 +151,21 @@ def test_more_sentences_than_the_grammar_can_say_are_refused():
         draw_sentences(grammar, 3, random.Random(0), set())
 
 
-def test_taken_sentences_are_not_drawn_again():
+def test_sentences_to_avoid_are_not_drawn():
     grammar = Grammar({"SENTENCE": ["a WHAT"]}, {"WHAT": "dog cat cow"})
-    taken = {"A DOG"}
-    assert sorted(draw_sentences(grammar, 2, random.Random(0), taken)) == ["A CAT", "A COW"]
-    assert taken == {"A DOG", "A CAT", "A COW"}
+    found = draw_sentences(grammar, 2, random.Random(0), {"A DOG"})
+    assert sorted(found) == ["A CAT", "A COW"]
+
+
+def test_sentences_may_repeat_where_asked_for():
+    grammar = Grammar({"SENTENCE": ["a WHAT"]}, {"WHAT": "dog cat"})
+    found = draw_sentences(grammar, 20, random.Random(0), {"A DOG"}, repeat=True)
+    assert found == ["A CAT"] * 20
+
+
+def test_sentences_can_start_from_another_rule():
+    grammar = Grammar({"SENTENCE": ["CLAUSE"], "CLAUSE": ["it is"]}, {})
+    assert draw_sentences(grammar, 1, random.Random(0), start="CLAUSE") == ["IT IS"]
 
 
 def test_weights_are_shares_of_the_draws():
