@@ -130,7 +130,6 @@ class TrainingConfig:
         ``am_scale`` makes the encoder name symbols without the decoder's help. icefall's 0.25 and
         0 leave a small model for a thousand updates or more where it knows the language and hears
         nothing; 0 and 0.5 take it past that in some hundred.
-      history_corruption: Share of the decoder's input symbols replaced at random in training.
       simple_loss_scale: Weight of the simple loss after the warm-up.
       loss_warmup_fraction: Share of all updates in which the pruned loss is phased in.
       spec_augment: SpecAugment's settings, or null for none.
@@ -154,7 +153,6 @@ class TrainingConfig:
     rnnt_type: str = "modified"
     lm_scale: float = 0.0
     am_scale: float = 0.5
-    history_corruption: float = 0.1
     simple_loss_scale: float = 0.5
     loss_warmup_fraction: float = 0.1
     spec_augment: SpecAugmentConfig | None = field(default_factory=SpecAugmentConfig)

@@ -20,37 +20,17 @@ class Batch:
       feature_lens: Valid frames (100 Hz), of shape ``(N,)``.
       symbols: Token ids of shape ``(N, U)``, padded with blank.
       symbol_lens: Valid symbols, of shape ``(N,)``.
-      history: What the decoder is told was recognised, of shape ``(N, U)``; ``symbols`` by default.
     """
 
     features: Tensor
     feature_lens: Tensor
     symbols: Tensor
     symbol_lens: Tensor
-    history: Tensor | None = None
 
     @property
     def num_frames(self) -> int:
         """Valid frames (100 Hz) of the batch."""
         return int(self.feature_lens.sum())
-
-
-def corrupt_history(symbols: Tensor, share: float, vocab_size: int) -> Tensor:
-    """Replace a share of the symbols by others, drawn evenly.
-
-    A decoder that has only seen right histories throws the search off after its first error: the
-    joiner waits with blanks for a history that fits the sound. Corrupted ones teach it to go on.
-
-    Args:
-      symbols: Token ids, any shape.
-      share: Of symbols to replace, 0 to 1.
-      vocab_size: Symbols are drawn from 1 to ``vocab_size - 1`` (0 is blank).
-
-    Returns:
-      Token ids of the same shape.
-    """
-    drawn = torch.randint_like(symbols, 1, vocab_size)
-    return torch.where(torch.rand(symbols.shape, device=symbols.device) < share, drawn, symbols)
 
 
 def loss_scales(config: TrainingConfig, update: int, total_updates: int) -> tuple[float, float]:
@@ -85,7 +65,6 @@ def transducer_loss(
         lm_scale=config.lm_scale,
         am_scale=config.am_scale,
         rnnt_type=config.rnnt_type,
-        history=batch.history,
     )
     simple, pruned = out.simple_loss.sum(), out.pruned_loss.sum()
     simple_scale, pruned_scale = loss_scales(config, update, total_updates)

@@ -67,7 +67,6 @@ class Transducer(nn.Module):
         lm_scale: float = 0.0,
         am_scale: float = 0.0,
         rnnt_type: str = "regular",
-        history: Tensor | None = None,
         ranges: Tensor | None = None,
     ) -> TransducerOutput:
         """A training pass.
@@ -81,13 +80,12 @@ class Transducer(nn.Module):
           lm_scale: Share of the decoder-only term in the simple loss.
           am_scale: Share of the encoder-only term in the simple loss.
           rnnt_type: ``regular``, or ``modified`` for at most one symbol a frame.
-          history: Symbols that the decoder sees, of shape ``(N, U)``; ``y`` by default.
           ranges: Prune ranges of another pass over the same batch, of shape ``(N, T, P)``, to get
             a lattice that aligns with that pass's cell by cell.
         """
         encoder_out, encoder_lens = self.encoder(x, x_lens)
         blank = torch.full((y.size(0), 1), BLANK_ID, dtype=y.dtype, device=y.device)
-        decoder_out = self.decoder(torch.cat([blank, y if history is None else history], dim=1))
+        decoder_out = self.decoder(torch.cat([blank, y], dim=1))
 
         # boundary: [first symbol, first frame, number of symbols, number of frames]
         boundary = torch.zeros((x.size(0), 4), dtype=torch.int64, device=x.device)

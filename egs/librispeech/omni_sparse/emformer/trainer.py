@@ -24,7 +24,7 @@ from emformer.config import Config
 from emformer.cut_filter import CutFilter
 from emformer.distributed import Processes, pick_device
 from emformer.errors import RecipeError
-from emformer.loss import Batch, corrupt_history
+from emformer.loss import Batch
 from emformer.method import TrainingMethod
 from emformer.metrics_log import append_record, drop_after
 from emformer.oom_scan import scan_for_out_of_memory
@@ -187,9 +187,7 @@ class Trainer:
             segments = torch.stack([torch.arange(len(texts)), torch.zeros_like(frames), frames], 1)
             features = self.augment(features, segments)
         y, y_lens = (t.to(self.device) for t in encode_texts(self.tokenizer, texts))
-        share = self.settings.history_corruption if augment else 0.0
-        history = corrupt_history(y, share, self.tokenizer.get_piece_size()) if share else None
-        return Batch(features, lens, y, y_lens, history)
+        return Batch(features, lens, y, y_lens)
 
     def train_step(self, batch: Batch, meter: LossMeter) -> float:
         """One update; a batch whose loss or gradient is not finite changes nothing.

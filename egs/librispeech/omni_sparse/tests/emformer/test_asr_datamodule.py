@@ -10,7 +10,7 @@ import torch
 from lhotse import CutSet, Recording
 from lhotse.features.io import NumpyFilesWriter
 
-from emformer.asr_datamodule import AsrDataModule, batch_texts
+from emformer.asr_datamodule import AsrDataModule, ShuffledBatches, batch_texts
 from emformer.config import load_config
 from emformer.cut_filter import CutFilter
 from emformer.errors import RecipeError
@@ -321,3 +321,17 @@ def test_a_switch_takes_true_or_false(option, capsys):
     with pytest.raises(SystemExit):
         parse(option, "perhaps")
     assert "expected true or false" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("buffer_size", [1, 7, 1000])
+def test_shuffling_keeps_every_batch_once(buffer_size):
+    batches = list(range(50))
+    found = list(ShuffledBatches(batches, "key", buffer_size))
+    assert sorted(found) == batches
+    assert (found == batches) == (buffer_size == 1)
+
+
+def test_the_order_is_a_function_of_the_key():
+    first = list(ShuffledBatches(range(50), "0 1"))
+    assert list(ShuffledBatches(range(50), "0 1")) == first
+    assert list(ShuffledBatches(range(50), "0 2")) != first
