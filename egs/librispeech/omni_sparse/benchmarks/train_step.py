@@ -82,7 +82,7 @@ def main() -> None:
     for _ in range(args.rounds):
         own.append(run_in(sys.executable, args))
         other.append(run_in(args.against, args))
-    ratio = statistics.median(a / b for a, b in zip(own, other))
+    ratio = statistics.median(a / b for a, b in zip(own, other, strict=True))
     print(f"{sys.executable}: {statistics.median(own):.4f} s a step")
     print(f"{args.against}: {statistics.median(other):.4f} s a step")
     print(f"ratio {ratio:.3f} (median of {args.rounds} neighbouring pairs)")

@@ -240,9 +240,9 @@ class _Batches(torch.utils.data.Sampler):
 class ShuffledBatches(torch.utils.data.Sampler):
     """A sampler's batches in another order.
 
-    A bucketing sampler runs out of some lengths before others, so an epoch's last batches are all of
-    the same few lengths. A model trained on those in a row unlearns the other lengths: validation
-    loss rose by half within the last 24 batches of an epoch of 524.
+    A bucketing sampler runs out of some lengths before others, so an epoch's last batches are all
+    of the same few lengths. A model trained on those in a row unlearns the other lengths:
+    validation loss rose by half within the last 24 batches of an epoch of 524.
 
     Args:
       sampler: Gives batches.

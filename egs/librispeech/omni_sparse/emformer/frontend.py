@@ -26,8 +26,8 @@ def normalise(x: Tensor) -> Tensor:
 class StackFrontend(nn.Module):
     """Stacks a window of frames at every ``subsampling``-th frame and projects it.
 
-    With a window of ``subsampling`` frames it is the front end of torchaudio's Emformer RNN-T. A wider
-    window tells the encoder, which has no positions, in which order neighbouring sounds came.
+    With a window of ``subsampling`` frames it is the front end of torchaudio's Emformer RNN-T. A
+    wider window tells the encoder, which has no positions, in which order neighbouring sounds came.
 
     N: batch size; T: encoder frames; F: feature dimension; D: encoder dimension.
     """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -23,6 +24,14 @@ def run_module(*words: str, check: bool = True, **options) -> subprocess.Complet
     if check and done.returncode:
         raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def torchaudio_or_skip(module: str):
+    """A module of torchaudio; skips loudly where its compiled part does not fit the torch."""
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as e:
+        pytest.skip(f"{module.upper()} IS MISSING: {str(e).splitlines()[0]}")
 
 
 @pytest.fixture(scope="session")

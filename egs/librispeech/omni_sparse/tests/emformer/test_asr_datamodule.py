@@ -62,7 +62,8 @@ def flat(batches) -> list[str]:
 def assert_same_batches(one, other):
     assert len(one) == len(other)
     for a, b in zip(one, other, strict=True):
-        assert torch.equal(a["inputs"], b["inputs"])
+        # A loader's process computes with one thread, which may round features otherwise.
+        torch.testing.assert_close(a["inputs"], b["inputs"], atol=1e-4, rtol=0)
         assert a["supervisions"]["text"] == b["supervisions"]["text"]
 
 

@@ -7,6 +7,7 @@ import torch
 
 from emformer.errors import RecipeError
 from emformer.features import NUM_MEL_BINS, has_kaldifeat, make_extractor
+from tests.conftest import torchaudio_or_skip
 
 RATE = 16000
 # Float32 FFTs differ by some 1e-7 of a frame's energy: the weakest bands of a loud frame differ by
@@ -50,7 +51,7 @@ def lhotse_fbank(samples):
 
 
 def torchaudio_fbank(samples):
-    kaldi = pytest.importorskip("torchaudio.compliance.kaldi", exc_type=ImportError)
+    kaldi = torchaudio_or_skip("torchaudio.compliance.kaldi")
     return kaldi.fbank(
         torch.from_numpy(samples)[None],
         num_mel_bins=80,

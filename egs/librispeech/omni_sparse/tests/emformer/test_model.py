@@ -6,6 +6,7 @@ from emformer.config import ModelConfig, TrainingConfig
 from emformer.decoder import Decoder
 from emformer.loss import Batch, loss_scales, transducer_loss
 from emformer.model import BLANK_ID, make_model, num_deployed_parameters
+from tests.conftest import torchaudio_or_skip
 
 CONFIG = ModelConfig(
     encoder_dim=16, num_heads=2, ffn_dim=32, num_layers=2, dropout=0.0, segment=4,
@@ -37,7 +38,7 @@ def _full_lattice(model, batch):
 
 
 def test_pruned_loss_over_all_symbols_equals_torchaudio():
-    functional = pytest.importorskip("torchaudio.functional")
+    functional = torchaudio_or_skip("torchaudio.functional")
     model, batch = make_model(CONFIG, VOCAB), _batch()
     out = _forward(model, batch)
     logits, lens = _full_lattice(model, batch)
