@@ -23,7 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data-dir", type=Path, default=Path("data/synthetic"))
-    parser.add_argument("--num-train", type=int, default=10000, help="training utterances")
+    parser.add_argument("--num-train", type=int, default=16000, help="training utterances")
     parser.add_argument("--num-dev", type=int, default=200, help="utterances of the dev set")
     parser.add_argument("--num-test", type=int, default=1000, help="utterances of each test set")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another corpus")
