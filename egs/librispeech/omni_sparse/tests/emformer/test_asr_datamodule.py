@@ -181,8 +181,9 @@ def test_validation_is_shared_out_over_the_ranks(data, cut_filter):
     for rank in (0, 1, 2):
         loader = data.valid_dataloader(cut_filter, 9, rank, 3)
         texts.append([text for batch in loader for text in batch_texts(batch)])
-    assert [len(t) for t in texts] == [4, 4, 4]
-    assert sorted(sum(texts, [])) == sorted(cut.supervisions[0].text for cut in data.cuts("dev"))
+    kept = [cut.supervisions[0].text for cut in data.cuts("dev") if cut_filter(cut)]
+    assert max(map(len, texts)) - min(map(len, texts)) <= 1
+    assert sorted(sum(texts, [])) == sorted(kept) and len(kept) > 6
 
 
 def test_features_on_the_fly_equal_the_stored_ones(tiny_data):
