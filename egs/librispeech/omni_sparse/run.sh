@@ -151,7 +151,7 @@ if in_stages -1; then
   fi
 fi
 . ./path.sh
-if in_stages -1; then
+if in_stages -1 && [ -z "$python" ]; then  # install.sh --python has checked it already
   run python3 -m local.check_env
 fi
 
