@@ -127,9 +127,9 @@ class TrainingConfig:
         searches (here and in sherpa-onnx) emit at most; ``regular`` allows any number. With small
         word pieces a regular model bunches symbols on a frame and the search loses them.
       lm_scale, am_scale: Smoothing of the simple loss (see k2's rnnt_loss_smoothed). The share
-        ``am_scale`` makes the encoder name symbols without the decoder's help. icefall's 0.25 and
-        0 leave a small model for a thousand updates or more where it knows the language and hears
-        nothing; 0 and 0.5 take it past that in some hundred.
+        ``am_scale`` makes the encoder name symbols without the decoder's help. With icefall's
+        0.25 and 0 a run of the demo model had a pruned loss of 0.58 a frame after 450 updates, with
+        0 and 0.5 of 0.34 (one run each, same data and seed).
       simple_loss_scale: Weight of the simple loss after the warm-up.
       loss_warmup_fraction: Share of all updates in which the pruned loss is phased in.
       spec_augment: SpecAugment's settings, or null for none.
