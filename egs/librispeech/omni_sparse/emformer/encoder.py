@@ -14,7 +14,7 @@ from emformer.errors import RecipeError
 from emformer.frontend import make_frontend, pad_after_end
 
 
-def _emformer_class() -> type[nn.Module]:
+def emformer_class() -> type[nn.Module]:
     """torchaudio's Emformer.
 
     ``import torchaudio`` fails beside a CPU-only torch where its compiled part wants CUDA
@@ -52,7 +52,7 @@ class StreamingEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.frontend = make_frontend(config)
-        self.emformer = _emformer_class()(
+        self.emformer = emformer_class()(
             config.encoder_dim,
             config.num_heads,
             config.ffn_dim,

@@ -23,6 +23,12 @@ def normalise(x: Tensor) -> Tensor:
     return (x - _LOG_MEL_MEAN) / _LOG_MEL_STD
 
 
+def _check_frames(x: Tensor, factor: int, overlap: int) -> None:
+    frames = x.size(1) - overlap
+    if frames <= 0 or frames % factor:
+        raise ValueError(f"expected {factor} * T + {overlap} frames, got {x.size(1)}")
+
+
 class StackFrontend(nn.Module):
     """Stacks a window of frames at every ``subsampling``-th frame and projects it.
 
@@ -45,9 +51,7 @@ class StackFrontend(nn.Module):
         Raises:
           ValueError: No T fits the number of frames.
         """
-        frames = x.size(1) - self.overlap
-        if frames <= 0 or frames % self.factor:
-            raise ValueError(f"expected {self.factor} * T + {self.overlap} frames, got {x.size(1)}")
+        _check_frames(x, self.factor, self.overlap)
         windows = normalise(x).unfold(1, self.window, self.factor)  # (N, T, F, window)
         return self.norm(self.linear(windows.transpose(2, 3).flatten(2)))
 
@@ -80,9 +84,7 @@ class ConvFrontend(nn.Module):
         Raises:
           ValueError: No T fits the number of frames.
         """
-        frames = x.size(1) - self.overlap
-        if frames <= 0 or frames % self.factor:
-            raise ValueError(f"expected {self.factor} * T + {self.overlap} frames, got {x.size(1)}")
+        _check_frames(x, self.factor, self.overlap)
         x = self.conv(normalise(x).transpose(1, 2))
         return self.norm(self.linear(x.transpose(1, 2)))
 

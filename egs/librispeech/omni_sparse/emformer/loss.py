@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emformer.config import TrainingConfig
+from emformer.model import TransducerOutput
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,18 @@ def loss_scales(config: TrainingConfig, update: int, total_updates: int) -> tupl
     return simple, pruned
 
 
-def transducer_loss(
-    model: nn.Module, batch: Batch, config: TrainingConfig, update: int, total_updates: int
-) -> tuple[Tensor, dict[str, float]]:
-    """The dense model's loss.
+def run_transducer(
+    model: nn.Module, batch: Batch, config: TrainingConfig, ranges: Tensor | None = None
+) -> TransducerOutput:
+    """A training pass of the model over a batch.
 
-    Returns:
-      The loss an encoder frame, a scalar, and sums over the batch by name: ``loss``,
-      ``simple_loss``, ``pruned_loss``, and ``frames``, the encoder frames to divide them by.
+    Args:
+      model: The transducer, perhaps wrapped.
+      batch: What it sees.
+      config: Settings of the lattice.
+      ranges: Prune ranges of another pass over the same batch, of shape ``(N, T, P)``.
     """
-    out = model(
+    return model(
         batch.features,
         batch.feature_lens,
         batch.symbols,
@@ -65,11 +68,34 @@ def transducer_loss(
         lm_scale=config.lm_scale,
         am_scale=config.am_scale,
         rnnt_type=config.rnnt_type,
+        ranges=ranges,
     )
+
+
+def weigh_losses(
+    out: TransducerOutput, scales: tuple[float, float]
+) -> tuple[Tensor, dict[str, float]]:
+    """The training loss of a pass.
+
+    Args:
+      out: What the pass gave.
+      scales: Weights of the simple and of the pruned loss, see :func:`loss_scales`.
+
+    Returns:
+      The loss an encoder frame, a scalar, and sums over the batch by name: ``loss``,
+      ``simple_loss``, ``pruned_loss``, and ``frames``, the encoder frames to divide them by.
+    """
     simple, pruned = out.simple_loss.sum(), out.pruned_loss.sum()
-    simple_scale, pruned_scale = loss_scales(config, update, total_updates)
-    total = simple_scale * simple + pruned_scale * pruned
+    total = scales[0] * simple + scales[1] * pruned
     frames = int(out.encoder_lens.sum())
     sums = torch.stack([total, simple, pruned]).tolist()
     info = dict(zip(("loss", "simple_loss", "pruned_loss"), sums, strict=True), frames=frames)
     return total / frames, info
+
+
+def transducer_loss(
+    model: nn.Module, batch: Batch, config: TrainingConfig, update: int, total_updates: int
+) -> tuple[Tensor, dict[str, float]]:
+    """The dense model's loss; returns what :func:`weigh_losses` does."""
+    out = run_transducer(model, batch, config)
+    return weigh_losses(out, loss_scales(config, update, total_updates))

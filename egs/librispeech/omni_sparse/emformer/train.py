@@ -14,10 +14,11 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from emformer.asr_datamodule import AsrDataModule
-from emformer.config import load_config
+from emformer.config import TrainingConfig, load_config
 from emformer.distributed import Processes, start_processes
 from emformer.errors import run_main
 from emformer.experiment import describe_experiment, setup_logging
@@ -29,9 +30,10 @@ from emformer.trainer import DTYPES, Trainer
 from local.options import positive_float, positive_int, str2bool
 
 
-def get_parser() -> argparse.ArgumentParser:
+def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
+    """Options of training, whatever the method."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", type=Path, default=Path("conf/demo.yaml"))
     parser.add_argument("--exp-dir", type=Path, default=Path("exp/synthetic/dense"))
@@ -54,7 +56,9 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def make_trainer(
-    args: argparse.Namespace, processes: Processes, method_class: type[TrainingMethod]
+    args: argparse.Namespace,
+    processes: Processes,
+    method_class: Callable[[TrainingConfig, int], TrainingMethod],
 ) -> Trainer:
     """A trainer of the options; ``method_class`` says what a step trains."""
     config = load_config(args.config).with_training(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from emformer.asr_datamodule import AsrDataModule, batch_texts
 from emformer.averaging import RunningAverage
 from emformer.checkpoint import load_newest, load_weights, remove_old, save_checkpoint
-from emformer.config import Config
+from emformer.config import Config, TrainingConfig
 from emformer.cut_filter import CutFilter
 from emformer.distributed import Processes, pick_device
 from emformer.errors import RecipeError
@@ -58,7 +59,7 @@ class Trainer:
         exp_dir: Path,
         config: Config,
         model: nn.Module,
-        method_class: type[TrainingMethod],
+        method_class: Callable[[TrainingConfig, int], TrainingMethod],
         data: AsrDataModule,
         tokenizer: spm.SentencePieceProcessor,
         processes: Processes,

@@ -191,12 +191,12 @@ def uniform_loss(device: str) -> float:
 
 def check_parts() -> None:
     """Show which of the interchangeable parts are used, and what some step will miss."""
-    from emformer.encoder import _emformer_class
+    from emformer.encoder import emformer_class
     from emformer.features import has_kaldifeat
 
     kaldifeat = f"kaldifeat {version_of('kaldifeat', 'kaldifeat')}" if has_kaldifeat() else ""
     show("features", kaldifeat or "lhotse's Fbank, the same to 1e-3 (there is no kaldifeat)")
-    whole = _emformer_class().__module__ == "torchaudio.models.emformer"
+    whole = emformer_class().__module__ == "torchaudio.models.emformer"
     part = "" if whole else ", models/emformer.py alone (the rest does not fit this torch)"
     show("Emformer", f"torchaudio {version_of('torchaudio', 'torchaudio')}{part}")
     from local.synthetic.espeak import Espeak

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which sub-networks an update trains, and how sparse they may be by then."""
+
+from omni_plugin.sampling.draws import LevelSpace, generator
+from omni_plugin.sampling.ramp import RAMPS, CubicRamp, LinearRamp, Ramp, make_ramp
+from omni_plugin.sampling.samplers import SAMPLERS, Pass, Sampler, make_sampler
+
+__all__ = [
+    "RAMPS",
+    "SAMPLERS",
+    "CubicRamp",
+    "LevelSpace",
+    "LinearRamp",
+    "Pass",
+    "Ramp",
+    "Sampler",
+    "generator",
+    "make_ramp",
+    "make_sampler",
+]

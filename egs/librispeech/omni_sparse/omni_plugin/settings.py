@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of a supernet's training, as a configuration file holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from omni_plugin.distillation import DISTILLATIONS
+from omni_plugin.errors import OmniError
+
+
+@dataclass(frozen=True)
+class DistillationSettings:
+    """What sub-networks learn from the full one (only where it runs before them on the same batch).
+
+    Args:
+      kind: ``kl``, ``label-blank`` or ``alpha``; see :mod:`omni_plugin.distillation`.
+      weight: Of the distillation loss beside the sub-network's own.
+      start: Share of the run before which there is none.
+      teacher_dropout: Whether the full network's pass has dropout.
+    """
+
+    kind: str = "kl"
+    weight: float = 1.0
+    start: float = 0.2
+    teacher_dropout: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in DISTILLATIONS:
+            raise OmniError(
+                f"sparsity.distillation.kind is {self.kind!r}; known: {', '.join(DISTILLATIONS)}"
+            )
+        if not self.weight >= 0:
+            raise OmniError(f"sparsity.distillation.weight is {self.weight}; it must be >= 0")
+        if not 0 <= self.start <= 1:
+            raise OmniError(f"sparsity.distillation.start is {self.start}; it must lie in [0, 1]")
+
+
+@dataclass(frozen=True)
+class SparsitySettings:
+    """How a supernet is made and trained.
+
+    Args:
+      pattern: ``RxC``, ``N:M`` or ``unstructured``; see :func:`omni_plugin.patterns.make_pattern`.
+      score: Of a block, ``l1`` or ``l2``.
+      include, exclude: Rules on the names of weights, see
+        :func:`omni_plugin.supernet.find_weights`.
+      max_sparsity: The highest in play.
+      levels: Sizes that are drawn, besides dense and sparsest; empty for any up to
+        ``max_sparsity``.
+      layer_spread: How far a weight's level may be from the size drawn.
+      sampler: ``name`` and its options, see :mod:`omni_plugin.sampling.samplers`.
+      ramp: ``name``, ``start`` and ``end`` (shares of the run), see
+        :mod:`omni_plugin.sampling.ramp`.
+      grow_from: Share of the run before which, ramp by ramp, only the sparsest sub-network is
+        trained; from then on the sampler draws. 0 lets it draw from the start.
+      shrink: Factor on the weights that are pruned at a refresh before ``grow_from``. Small ones
+        let the denser sub-networks start from what the sparsest has learnt.
+      refresh_every: Updates between two rankings of the blocks.
+      freeze_from: Share of the run after which the ranking stays.
+      distillation: None for none.
+      adaptive_dropout: Scale dropout by the density of the sub-network.
+      valid_levels: Validated in training and decoded by the sweep; dense and sparsest always are.
+    """
+
+    pattern: str = "8x1"
+    score: str = "l1"
+    include: tuple[str, ...] = (".*",)
+    exclude: tuple[str, ...] = ()
+    max_sparsity: float = 0.9
+    levels: tuple[float, ...] = ()
+    layer_spread: float = 0.0
+    sampler: Mapping[str, Any] = field(default_factory=lambda: {"name": "single"})
+    ramp: Mapping[str, Any] = field(
+        default_factory=lambda: {"name": "cubic", "start": 0.15, "end": 0.55}
+    )
+    grow_from: float = 0.0
+    shrink: float = 1.0
+    refresh_every: int = 50
+    freeze_from: float = 0.6
+    distillation: DistillationSettings | None = None
+    adaptive_dropout: bool = True
+    valid_levels: tuple[float, ...] = (0.0, 0.5, 0.7, 0.8, 0.9)
+
+    def __post_init__(self) -> None:
+        if self.refresh_every < 1:
+            raise OmniError(f"sparsity.refresh_every is {self.refresh_every}; it must be >= 1")
+        for name in ("freeze_from", "grow_from", "shrink"):
+            if not 0 <= getattr(self, name) <= 1:
+                value = getattr(self, name)
+                raise OmniError(f"sparsity.{name} is {value}; it must lie in [0, 1]")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, with lists for tuples."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any] | None, where: str = "sparsity") -> SparsitySettings:
+        """Settings of plain types, as a YAML file gives them.
+
+        Raises:
+          OmniError: An unknown key or a value of another type; ``where`` says where it stands.
+        """
+        values = _checked(cls, data or {}, where)
+        if values.get("distillation") is not None:
+            part = _checked(DistillationSettings, values["distillation"], f"{where}.distillation")
+            values["distillation"] = DistillationSettings(**part)
+        return cls(**values)
+
+
+def _checked(cls: type, data: Any, where: str) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise OmniError(f"{where}: expected settings (key: value), found {data!r}")
+    kinds = {f.name: str(f.type) for f in fields(cls)}
+    values = {}
+    for name, value in data.items():
+        if name not in kinds:
+            raise OmniError(f"{where}: unknown {name!r}; known: {', '.join(kinds)}")
+        if not _fits(value, kinds[name]):
+            needs = "a name and options" if "Mapping" in kinds[name] else f"of type {kinds[name]}"
+            raise OmniError(f"{where}.{name}: {value!r} is not {needs}")
+        values[name] = tuple(value) if kinds[name].startswith("tuple") else value
+    return values
+
+
+def _fits(value: Any, kind: str) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind.startswith("tuple"):
+        inner = kind[len("tuple[") :].split(",")[0]
+        return isinstance(value, (list, tuple)) and all(_fits(item, inner) for item in value)
+    if kind.startswith("Mapping"):
+        return isinstance(value, Mapping) and "name" in value
+    if kind.endswith("None"):
+        return value is None or isinstance(value, Mapping)
+    if kind == "float":
+        return number
+    if kind == "int":
+        return number and isinstance(value, int)
+    return isinstance(value, {"str": str, "bool": bool}[kind])

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wrapper that makes sub-networks of a model by masks on its weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from omni_plugin.errors import OmniError
+from omni_plugin.patterns import Pattern, check_sparsity, make_pattern
+from omni_plugin.supernet.coverage import coverage_report, find_weights
+from omni_plugin.supernet.masked_weight import MaskedWeight
+from omni_plugin.supernet.subnet import Choice, SubNet, parse_choice
+
+
+class SuperNet(nn.Module):
+    """A model and its sub-networks, which share one set of dense weights.
+
+    The model is not changed: its parameters stay the same objects under the same names, and its
+    state dict has nothing extra. Only while :meth:`masked` is open (``forward`` opens it) do the
+    modules that own a covered weight see ``weight * mask`` in its place, as an attribute of the
+    instance that hides the registered parameter. So a module that reads ``self.weight`` directly
+    is served as well as one that calls ``forward``, and the gradient of a pruned entry is zero.
+
+    Backward may run after :meth:`masked` has closed. Activation checkpointing, which runs forward
+    again in backward, must happen within it.
+
+    Args:
+      model: Any module.
+      pattern: A :class:`Pattern` or its name, see :func:`make_pattern`.
+      include, exclude: Rules of coverage, see :func:`find_weights`.
+      max_sparsity: Level of the sub-network ``sparsest``.
+
+    Raises:
+      OmniError: The rules cover nothing, or a weight does not fit the pattern.
+
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8))
+    >>> supernet = SuperNet(model, pattern="8x1")
+    >>> supernet.set_active_subnet(0.5)
+    >>> supernet(torch.zeros(1, 4)).shape
+    torch.Size([1, 8])
+    >>> [int((w == 0).sum()) for n, w in supernet.bake(0.5).items() if n.endswith("weight")]
+    [16, 32]
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        pattern: Pattern | str = "8x1",
+        include: Sequence[str] = (r".*",),
+        exclude: Sequence[str] = (),
+        max_sparsity: float = 0.9,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.pattern = make_pattern(pattern) if isinstance(pattern, str) else pattern
+        self.max_sparsity = check_sparsity(max_sparsity, "max_sparsity")
+        weights = find_weights(model, self.pattern, include, exclude)
+        self._layers = [MaskedWeight(weight, self.pattern) for weight in weights]
+        self._active = self.subnet("dense")
+        self._open = False  # masked()
+
+    # What is covered.
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of the covered weights, in the order of a sub-network's levels."""
+        return [layer.weight.name for layer in self._layers]
+
+    @property
+    def layer_sizes(self) -> list[int]:
+        """Weights that can be pruned in each covered weight."""
+        sizes = []
+        for layer in self._layers:
+            g, h = self.pattern.grid(layer.weight.shape)
+            sizes.append(g * h * self.pattern.block_size)
+        return sizes
+
+    def coverage(self) -> str:
+        """What is covered, to read."""
+        return coverage_report(self.model, [x.weight for x in self._layers], self.pattern)[0]
+
+    def covered_share(self) -> float:
+        """Share of the model's parameters that can be pruned."""
+        return coverage_report(self.model, [x.weight for x in self._layers], self.pattern)[1]
+
+    # Choosing a sub-network.
+
+    def subnet(self, choice: Choice, name: str = "") -> SubNet:
+        """A sub-network by what names it.
+
+        Args:
+          choice: ``"dense"``, ``"sparsest"``, a level for all weights (0.7 or ``"0.7"``), a level
+            for each weight, or levels by regular expressions on names (the last that is found in
+            a name counts; weights that none finds stay dense).
+          name: Instead of the name made from the choice.
+
+        Raises:
+          OmniError: A level is outside [0, 1) or the pattern, the number of levels is wrong, or a
+            rule finds no weight.
+        """
+        found = parse_choice(choice, self.layer_names, self.max_sparsity)
+        if len(found.levels) != len(self._layers):
+            raise OmniError(
+                f"{len(found.levels)} levels for {len(self._layers)} covered weights "
+                f"({self._layers[0].weight.name}, ...); give one for each"
+            )
+        for layer, level in zip(self._layers, found.levels, strict=True):
+            self.pattern.check_level(level, layer.weight.name)
+        levels = tuple(float(level) for level in found.levels)
+        return SubNet(levels, name or found.name)
+
+    def set_active_subnet(self, choice: Choice) -> None:
+        """Switch to a sub-network.
+
+        Raises:
+          OmniError: As :meth:`subnet`, or :meth:`masked` is open.
+        """
+        if self._open:
+            raise OmniError(
+                "a sub-network cannot be switched while masked() is open; close it first"
+            )
+        self._active = self.subnet(choice)
+        for layer, level in zip(self._layers, self._active.levels, strict=True):
+            layer.set_level(level)
+
+    def get_active_subnet(self) -> SubNet:
+        return self._active
+
+    def sparsity(self, choice: Choice | None = None) -> float:
+        """Share of zeros over all that can be pruned; of the active sub-network by default."""
+        return self.num_zeros(choice) / sum(self.layer_sizes)
+
+    def num_zeros(self, choice: Choice | None = None) -> int:
+        """Weights that a sub-network sets to zero."""
+        subnet = self._active if choice is None else self.subnet(choice)
+        return sum(
+            self.pattern.num_zeros(layer.weight.shape, level)
+            for layer, level in zip(self._layers, subnet.levels, strict=True)
+        )
+
+    # Running it.
+
+    @contextmanager
+    def masked(self) -> Iterator[nn.Module]:
+        """Within it, the model is the active sub-network, whatever of its methods is called.
+
+        Without gradients the masked weights are written once, when it opens: to run many chunks,
+        keep it open. What happens to the dense weights meanwhile is not seen, and gradients that
+        are switched on within it do not reach them. It may be nested.
+
+        Raises:
+          OmniError: A covered parameter was replaced by another object.
+        """
+        if self._open:
+            yield self.model
+            return
+        shown: list[tuple[nn.Module, str]] = []
+        self._open = True
+        try:
+            for layer in self._layers:
+                layer.weight.check_in_place()
+                weight = layer.masked()
+                if weight is layer.parameter:
+                    continue
+                for module, attribute in layer.weight.places:
+                    # Python looks here before it asks nn.Module for its registered parameters.
+                    module.__dict__[attribute] = weight
+                    shown.append((module, attribute))
+            yield self.model
+        finally:
+            for module, attribute in shown:
+                module.__dict__.pop(attribute, None)
+            self._open = False
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's forward pass as the active sub-network."""
+        with self.masked():
+            return self.model(*args, **kwargs)
+
+    # Rankings.
+
+    @torch.no_grad()
+    def refresh_ranks(self) -> None:
+        """Rank all blocks anew by the dense weights, so that pruned ones can come back."""
+        for layer in self._layers:
+            layer.refresh()
+
+    @torch.no_grad()
+    def shrink_pruned(self, choice: Choice, factor: float) -> None:
+        """Multiply, in place, the dense weights that a sub-network prunes."""
+        masks = self.mask(choice)
+        for layer in self._layers:
+            mask = masks[layer.weight.name]
+            layer.parameter.mul_(mask + factor * (1 - mask))
+
+    def ranks(self) -> dict[str, Tensor]:
+        """Rankings by name of the weight: the supernet's only state beside the dense weights."""
+        return {layer.weight.name: layer.ranks for layer in self._layers}
+
+    def set_ranks(self, ranks: Mapping[str, Tensor]) -> None:
+        """Restore what :meth:`ranks` gave.
+
+        Raises:
+          OmniError: They belong to another coverage or pattern.
+        """
+        for name in [*self.layer_names, *ranks]:
+            if name not in ranks or name not in self.layer_names:
+                where = "lack" if name not in ranks else "have an unknown"
+                raise OmniError(
+                    f"rankings of another coverage: they {where} weight {name}; "
+                    "use the rules (include, exclude) of that run"
+                )
+        for layer in self._layers:
+            new, shape = ranks[layer.weight.name], layer.weight.shape
+            if (
+                new.shape != layer.ranks.shape
+                or new.dtype != layer.ranks.dtype
+                # N:M and 1x1 look alike, but one's rankings do not prune right in the other.
+                or int((~self.pattern.keep(new, 0.25)).sum())
+                != self.pattern.num_pruned_blocks(shape, 0.25)
+            ):
+                raise OmniError(
+                    f"{layer.weight.name}: rankings of shape {tuple(new.shape)}, {new.dtype}, do "
+                    f"not belong to pattern {self.pattern.name}; use the pattern of that run"
+                )
+        for layer in self._layers:
+            layer.set_ranks(ranks[layer.weight.name].clone())
+
+    # A sub-network of its own.
+
+    @torch.no_grad()
+    def mask(self, choice: Choice | None = None) -> dict[str, Tensor]:
+        """Masks of the weights' shapes by name, 1 for what a sub-network keeps."""
+        subnet = self._active if choice is None else self.subnet(choice)
+        return {
+            layer.weight.name: layer.mask(level)
+            for layer, level in zip(self._layers, subnet.levels, strict=True)
+        }
+
+    @torch.no_grad()
+    def bake(self, choice: Choice | None = None) -> dict[str, Tensor]:
+        """The model's state dict with a sub-network's zeros in it, under the original names.
+
+        A copy: the dense weights stay. Running the model with these weights gives bit for bit what
+        the masked supernet gives.
+        """
+        masks = self.mask(choice)
+        names = {id(layer.parameter): layer.weight.name for layer in self._layers}
+        baked = {}
+        # keep_vars: the Parameter objects themselves, under every name that a shared one has.
+        for name, value in self.model.state_dict(keep_vars=True).items():
+            if id(value) in names:
+                mask = masks[names[id(value)]]
+                baked[name] = torch.where(mask.bool(), value, torch.zeros_like(value))
+            else:  # what is no tensor is a module's extra state
+                is_tensor = isinstance(value, Tensor)
+                baked[name] = value.detach().clone() if is_tensor else copy.deepcopy(value)
+        return baked
+
+    def baked_model(self, choice: Choice | None = None) -> nn.Module:
+        """A copy of the model that is a sub-network, with plain weights.
+
+        Raises:
+          OmniError: :meth:`masked` is open: the copy would keep the masked weights for good.
+        """
+        if self._open:
+            raise OmniError("the model cannot be copied while masked() is open; close it first")
+        model = copy.deepcopy(self.model)
+        model.load_state_dict(self.bake(choice))
+        return model

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A supernet in training: the four calls a training loop makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from omni_plugin.distillation import AdaptiveDropout
+from omni_plugin.errors import OmniError
+from omni_plugin.patterns import make_pattern
+from omni_plugin.sampling import LevelSpace, Pass, make_ramp, make_sampler
+from omni_plugin.settings import SparsitySettings
+from omni_plugin.supernet import SubNet, SuperNet
+
+
+class OmniTraining:
+    """What a training loop needs of a supernet.
+
+    1. ``omni = OmniTraining(model, settings, ...)``; run ``omni.supernet`` instead of the model;
+    2. ``for one in omni.passes(update):`` names the sub-networks of an update;
+    3. ``with omni.running(one):`` run it, compute its loss, and call backward;
+    4. ``omni.state_dict()`` and ``load_state_dict()`` save and restore.
+
+    Args:
+      model: Any module.
+      settings: How the supernet is made and trained.
+      total_updates: Updates of the whole run.
+      seed: Of the draws.
+      rank: This process among those of the run.
+
+    Raises:
+      OmniError: The settings are impossible, for themselves or for this model.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: SparsitySettings,
+        total_updates: int,
+        seed: int = 0,
+        rank: int = 0,
+    ) -> None:
+        self.settings, self.total_updates = settings, total_updates
+        pattern = make_pattern(settings.pattern, settings.score)
+        self.supernet = SuperNet(
+            model, pattern, settings.include, settings.exclude, settings.max_sparsity
+        )
+        space = LevelSpace(settings.max_sparsity, settings.levels, settings.layer_spread)
+        ramp_options, sampler_options = dict(settings.ramp), dict(settings.sampler)
+        self.ramp = make_ramp(
+            ramp_options.pop("name"), ramp_options.pop("start", 0.0), ramp_options.pop("end", 1.0)
+        )
+        if ramp_options:
+            raise OmniError(f"sparsity.ramp: unknown {next(iter(ramp_options))!r}")
+        name = sampler_options.pop("name")
+        self.sampler = make_sampler(
+            name, self.supernet, space, self.ramp, total_updates, seed, rank, **sampler_options
+        )
+        self.dropout = AdaptiveDropout(model)
+        # The extremes are always among them.
+        levels = sorted({0.0, *settings.valid_levels, settings.max_sparsity})
+        self.valid_subnets = {level: self.supernet.subnet(level) for level in levels}
+
+    def passes(self, update: int) -> tuple[Pass, ...]:
+        """Sub-networks of an update (counted from 0); ranks the blocks anew where that is due."""
+        done = update / max(1, self.total_updates)
+        limit = self.sampler.limit(update)
+        growing = done >= self.settings.grow_from
+        if update % self.settings.refresh_every == 0 and done < self.settings.freeze_from:
+            self.supernet.refresh_ranks()
+            if not growing and limit:
+                self.supernet.shrink_pruned(limit, self.settings.shrink)
+        if not growing and limit:
+            return (Pass(self.sampler.sparsest(limit)),)
+        return self.sampler.passes(update)
+
+    @contextmanager
+    def running(self, one: Pass | SubNet) -> Iterator[SuperNet]:
+        """Within it the supernet is a sub-network, with dropout to match.
+
+        Backward may run within or afterwards.
+        """
+        subnet = one.subnet if isinstance(one, Pass) else one
+        self.supernet.set_active_subnet(subnet)
+        scale = self.supernet.sparsity() if self.settings.adaptive_dropout else 0.0
+        with self.dropout.scaled(scale):
+            yield self.supernet
+
+    def distils(self, update: int) -> bool:
+        """Whether sub-networks of this update learn from the full network."""
+        wanted = self.settings.distillation
+        return wanted is not None and update >= wanted.start * self.total_updates
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types and tensors. Draws are functions of (seed, update) and need no state."""
+        return {"settings": self.settings.to_dict(), "ranks": self.supernet.ranks()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Raises:
+          OmniError: It belongs to other settings; names the first that differs.
+        """
+        if "settings" not in state:
+            raise OmniError("the checkpoint is of no supernet; use another experiment folder")
+        for name, value in self.settings.to_dict().items():
+            was = state["settings"].get(name)
+            if was != value and name != "valid_levels":
+                raise OmniError(
+                    f"sparsity.{name} was {was} and is now {value}; use another experiment folder"
+                )
+        self.supernet.set_ranks(state["ranks"])
