@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# From audio to streaming word error rates. See ./run.sh --help.
+# From audio to streaming word error rates at every size. See ./run.sh --help.
 set -eou pipefail
 
 stage=-1
-stop_stage=9
+stop_stage=11
 corpus=synthetic
 data_dir=
 dl_dir=download
@@ -12,6 +12,9 @@ fsdd_dir=
 config=
 exp_dir=
 system=dense
+omni_system=conf/systems/omni.yaml
+omni_exp_dir=
+report_dir=
 seed=0
 nj=$(nproc)
 world_size=1
@@ -25,6 +28,9 @@ avg=1
 use_averaged_model=true
 decoding_methods="greedy_search modified_beam_search fast_beam_search"
 beam_size=4
+levels=
+sweep_methods="greedy_search modified_beam_search"
+sweep_modes=chunk-wise
 set=k2
 python=
 dry_run=false
@@ -32,9 +38,10 @@ dry_run=false
 help_message=$(cat <<'EOF'
 Usage: ./run.sh [--stage N] [--stop-stage N] [--option value ...]
 
-Without options: the whole recipe on synthetic speech, on the CPU, to a table of word error rates.
+Without options: the whole recipe on synthetic speech, on the CPU, to tables and plots of word error
+rates: a dense model, and a supernet with a sub-network for every size.
 
-Stages (inputs -> outputs; D is the data folder, E the experiment's folder)
+Stages (inputs -> outputs; D is the data folder, E the dense experiment's, O the supernet's)
   -1  environment     packages -> a line for each; installs them if there are none (install.sh)
    0  corpus          -> D/audio (synthetic) or download/ (LibriSpeech)
    1  manifests       audio -> D/manifests
@@ -44,8 +51,11 @@ Stages (inputs -> outputs; D is the data folder, E the experiment's folder)
    5  BPE             texts -> D/lang_bpe_<V>/bpe.model, tokens.txt
    6  training        D/fbank, D/lang_bpe_<V> -> E/epoch-N.pt, E/tensorboard
    7  decoding        E/epoch-N.pt -> E/<method>/wer-summary-*.txt (simulated streaming)
-   8  decoding        E/epoch-N.pt -> E/streaming/<method>/wer-summary-*.txt (chunk by chunk)
-   9  report          E/results.jsonl -> E/report.md, E/report.png, E/report.svg
+   8  decoding        E/epoch-N.pt -> E/streaming/<method>/wer-summary-*.txt (chunk by chunk), and
+                      a table of both modes, E/report.md
+   9  supernet        D/fbank, D/lang_bpe_<V> -> O/epoch-N.pt: one training, every sparsity
+  10  sweep           {E,O}/epoch-N.pt -> {E,O}/results.jsonl: every level (E's pruned in one shot)
+  11  report          {E,O}/results.jsonl -> exp/<corpus>/RESULTS.md and plots
 
 What to run on
   --corpus NAME       synthetic, fsdd, fsdd_all, mini_librispeech, librispeech_100, librispeech,
@@ -55,11 +65,13 @@ What to run on
   --data-dir DIR      D (default: data/<corpus>)
   --exp-dir DIR       E (default: exp/<corpus>/<system>)
   --system NAME       what E and its rows in result tables are called (default: dense)
+  --omni-system FILE  how the supernet is made and trained (default: conf/systems/omni.yaml)
+  --omni-exp-dir DIR  O (default: exp/<corpus>/<name of that file>)
   --config FILE       model and training settings (default: conf/demo.yaml, for fsdd conf/fsdd.yaml,
-                      for LibriSpeech conf/librispeech.yaml)
+                      for LibriSpeech conf/librispeech.yaml), of both models
   --on-the-fly true   compute features while training and decoding, store none
 
-Training
+Training (both models alike)
   --seed N  --num-epochs N  --max-duration SECONDS  --dtype float32|float16|bfloat16
   --world-size N      processes, one for each GPU (also --ngpu)
 
@@ -67,6 +79,12 @@ Decoding
   --epoch N           which epoch-N.pt (default: the newest)
   --avg N  --use-averaged-model true|false
   --decoding-methods "greedy_search modified_beam_search fast_beam_search"  --beam-size N
+
+Sweep and report
+  --levels "0 0.5 0.9"  sparsities (default: those that the supernet validates)
+  --sweep-methods "greedy_search modified_beam_search"
+  --sweep-modes "simulated chunk-wise"  (default: chunk-wise)
+  --report-dir DIR    of RESULTS.md and its plots (default: exp/<corpus>)
 
 Others
   --set k2|current    package set of install.sh, where none is active
@@ -125,12 +143,14 @@ done
 
 # What another call needs to work on the same files.
 same_options="--corpus $corpus"
-for name in data_dir exp_dir fsdd_dir dl_dir; do
+for name in data_dir exp_dir omni_exp_dir fsdd_dir dl_dir; do
   [[ -z ${!name} || $name:${!name} = dl_dir:download ]] ||
     same_options+=" --${name//_/-} ${!name}"
 done
+[ "$system" = dense ] || same_options+=" --system $system"
+[ "$omni_system" = conf/systems/omni.yaml ] || same_options+=" --omni-system $omni_system"
 
-for name in config data_dir exp_dir fsdd_dir dl_dir python; do
+for name in config data_dir exp_dir omni_system omni_exp_dir report_dir fsdd_dir dl_dir python; do
   if [[ -n ${!name} && ${!name} != /* && $name:${!name} != dl_dir:download ]]; then
     printf -v "$name" '%s' "$(from_caller "${!name}")"
   fi
@@ -170,6 +190,9 @@ else
 fi
 data_dir=${data_dir:-data/$corpus_name}
 exp_dir=${exp_dir:-exp/$corpus_name/$system}
+omni_name=$(basename "${omni_system%.*}")
+omni_exp_dir=${omni_exp_dir:-exp/$corpus_name/$omni_name}
+report_dir=${report_dir:-exp/$corpus_name}
 lang_dir=$data_dir/lang_bpe_$vocab_size
 case $corpus_name in
   synthetic) config=${config:-conf/demo.yaml} ;;
@@ -244,27 +267,30 @@ if in_stages 5; then
   log "Stage 5 done: $lang_dir; next: training (stage 6)"
 fi
 
+# The dense model and the supernet: the same data, seed and number of updates.
+launcher=(python3)
+if [ "$world_size" -gt 1 ]; then
+  launcher=(python3 -m torch.distributed.run --standalone --nproc_per_node "$world_size")
+fi
+train_options=(--lang-dir "$lang_dir" --seed "$seed" --dtype "$dtype")
+train_options+=("${data_options[@]}" --on-the-fly-feats "$on_the_fly")
+[ -z "$num_epochs" ] || train_options+=(--num-epochs "$num_epochs")
+[ -z "$max_duration" ] || train_options+=(--max-duration "$max_duration")
+
 if in_stages 6; then
   log "Stage 6: training of $system"
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
-  launcher=(python3)
-  if [ "$world_size" -gt 1 ]; then
-    launcher=(python3 -m torch.distributed.run --standalone --nproc_per_node "$world_size")
-  fi
-  options=(--config "$config" --exp-dir "$exp_dir" --lang-dir "$lang_dir" --seed "$seed" --dtype "$dtype")
-  options+=("${data_options[@]}" --on-the-fly-feats "$on_the_fly")
-  [ -z "$num_epochs" ] || options+=(--num-epochs "$num_epochs")
-  [ -z "$max_duration" ] || options+=(--max-duration "$max_duration")
-  run "${launcher[@]}" -m emformer.train "${options[@]}"
+  run "${launcher[@]}" -m emformer.train --config "$config" --exp-dir "$exp_dir" "${train_options[@]}"
   log "Stage 6 done: $exp_dir; curves: tensorboard --logdir $exp_dir/tensorboard;" \
     "next: decoding (stages 7 and 8)"
 fi
 
-decode_options=(--exp-dir "$exp_dir" "${data_options[@]}" --system "$system" --avg "$avg")
-decode_options+=(--use-averaged-model "$use_averaged_model" --on-the-fly-feats "$on_the_fly")
-decode_options+=(--beam-size "$beam_size")
-[ -z "$epoch" ] || decode_options+=(--epoch "$epoch")
+weights_options=("${data_options[@]}" --avg "$avg")
+weights_options+=(--use-averaged-model "$use_averaged_model" --on-the-fly-feats "$on_the_fly")
+weights_options+=(--beam-size "$beam_size")
+[ -z "$epoch" ] || weights_options+=(--epoch "$epoch")
+decode_options=(--exp-dir "$exp_dir" --system "$system" "${weights_options[@]}")
 
 if in_stages 7; then
   log "Stage 7: decoding, simulated streaming"
@@ -280,15 +306,45 @@ if in_stages 8; then
   # shellcheck disable=SC2086
   run python3 -m emformer.streaming_decode "${decode_options[@]}" --method $decoding_methods \
     --compare-encoders true
-  log "Stage 8 done: $exp_dir/streaming/*/wer-summary-*.txt; next: report (stage 9)"
+  run python3 -m emformer.report --exp-dir "$exp_dir"
+  log "Stage 8 done: $exp_dir/report.md and $exp_dir/streaming/*/wer-summary-*.txt;" \
+    "next: the supernet (stage 9)"
 fi
 
 if in_stages 9; then
-  log "Stage 9: report"
-  need "$exp_dir/results.jsonl" 7
-  run python3 -m emformer.report --exp-dir "$exp_dir"
-  log "Stage 9 done. What to try next:
-    ./run.sh --stage 6 --seed 1 --exp-dir exp/$corpus_name/$system-seed1   another seed
+  log "Stage 9: training of the supernet $omni_name"
+  need "$data_dir/fbank" 3
+  need "$lang_dir/bpe.model" 5
+  run "${launcher[@]}" -m omni_emformer.train --system "$omni_system" --config "$config" \
+    --exp-dir "$omni_exp_dir" "${train_options[@]}"
+  log "Stage 9 done: $omni_exp_dir; next: sweep (stage 10)"
+fi
+
+if in_stages 10; then
+  log "Stage 10: sweep over sparsities"
+  need "$exp_dir" 6
+  need "$omni_exp_dir" 9
+  # shellcheck disable=SC2206 # several, separated by spaces
+  sweep_options=(--methods $sweep_methods --modes $sweep_modes "${weights_options[@]}")
+  # shellcheck disable=SC2206
+  [ -z "$levels" ] || sweep_options+=(--levels $levels)
+  run python3 -m omni_emformer.sweep --exp-dir "$exp_dir" --system-name "$system" \
+    --system "$omni_system" "${sweep_options[@]}"
+  run python3 -m omni_emformer.sweep --exp-dir "$omni_exp_dir" --system-name "$omni_name" \
+    "${sweep_options[@]}"
+  log "Stage 10 done: results.jsonl in $exp_dir and $omni_exp_dir; next: report (stage 11)"
+fi
+
+if in_stages 11; then
+  log "Stage 11: report"
+  need "$exp_dir/results.jsonl" 10
+  need "$omni_exp_dir/results.jsonl" 10
+  run python3 -m omni_emformer.report --exp-dirs "$exp_dir" "$omni_exp_dir" --out "$report_dir"
+  log "Stage 11 done: $report_dir/RESULTS.md. What to try next:
+    ./run.sh --stage 9 --omni-system MY.yaml                         a supernet of your own
+    ./run.sh --stage 6 --seed 1 --exp-dir exp/$corpus_name/$system-seed1 \\
+      --omni-exp-dir exp/$corpus_name/$omni_name-seed1 --report-dir exp/$corpus_name/seed1
+                                                                     another seed
     ./run.sh --corpus fsdd --fsdd-dir DIR                            real voices
     ./run.sh --corpus mini_librispeech --config conf/small.yaml      LibriSpeech, 5 hours"
 fi

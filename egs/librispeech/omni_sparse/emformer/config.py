@@ -166,7 +166,6 @@ class TrainingConfig:
     num_buckets: int = 20
     num_workers: int = 1
 
-
     def __post_init__(self) -> None:
         if self.rnnt_type not in ("regular", "modified"):
             raise RecipeError(

@@ -19,7 +19,7 @@ import torch
 
 from emformer.decode_model import load_decoding_model
 from emformer.decode_options import get_parser
-from emformer.decode_run import DecodingRun, Loader
+from emformer.decode_run import DecodingRun, Loader, open_experiment
 from emformer.errors import run_main
 from emformer.results import SIMULATED
 
@@ -43,6 +43,7 @@ def decode_split(run: DecodingRun, split: str) -> None:
 
 def main(argv: list[str] | None = None, load: Loader = load_decoding_model) -> None:
     args = get_parser(__doc__).parse_args(argv)
+    open_experiment(args.exp_dir, "decode")
     run = DecodingRun(args, SIMULATED, load)
     for split in run.splits:
         decode_split(run, split)

@@ -2,6 +2,7 @@
 """The model that is decoded, and what a result has to tell about it."""
 
 import argparse
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from emformer.config import Config
 from emformer.decode_options import refuse_contradictions
 from emformer.errors import RecipeError
 from emformer.model import Transducer, make_model
+from emformer.results import DENSE
 
 # sentencepiece marks the start of a word by this character.
 _WORD_START = "\u2581"
@@ -33,6 +35,8 @@ class DecodingInfo:
         num_params, num_nonzero: of the deployed model.
         sparsity: share of zeros over all matrices (2-D weights) of the encoder.
         levels: the same of each encoder layer, in order.
+        subnet: what of the checkpoint is decoded: "dense" for all of it.
+        weights: what identifies the decoded weights, see `fingerprint`.
     """
 
     checkpoint: str
@@ -49,15 +53,18 @@ class DecodingInfo:
     num_nonzero: int = 0
     sparsity: float = 0.0
     levels: list[float] = field(default_factory=list)
+    subnet: str = DENSE
+    weights: str = ""
 
     def measure(self, model: Transducer) -> None:
-        """Count the zeros of `model` and note them here: call it once its weights are final."""
-        deployed = [p for n, p in model.named_parameters() if not n.startswith("simple_")]
+        """Note what `model` is like, such as its zeros: call it once its weights are final."""
+        deployed = [p for n, p in model.named_parameters() if _is_deployed(n)]
         self.num_params = sum(p.numel() for p in deployed)
         self.num_nonzero = sum(int(p.count_nonzero()) for p in deployed)
         self.sparsity = share_of_zeros(_matrices(model.encoder))
         layers = model.encoder.emformer.emformer_layers
         self.levels = [share_of_zeros(_matrices(layer)) for layer in layers]
+        self.weights = fingerprint(model)
 
     def words(self, ids: Iterable[int]) -> list[str]:
         """Token ids to words; symbols that stand for no text (`<...>`) are left out."""
@@ -73,6 +80,20 @@ class DecodingInfo:
             f"{self.name}_chunk-{model.chunk_ms}_left-context-{model.left_context_ms}"
             f"_right-context-{model.right_context_ms}_context-{model.context_size}{self.tail}"
         )
+
+
+def _is_deployed(name: str) -> bool:
+    return not name.startswith("simple_")
+
+
+def fingerprint(model: nn.Module) -> str:
+    """16 hexadecimal digits that change with any bit of the deployed weights or their names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if _is_deployed(name):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _matrices(module: nn.Module) -> list[Tensor]:

@@ -74,25 +74,33 @@ class DecodingRun:
         args: options of `decode_options.get_parser`.
         mode: "simulated" or "chunk-wise".
         load: makes the model; see `decode_model.load_decoding_model`.
+        data: the corpus; by default, the one that options and checkpoint name.
+
+    Attributes:
+        results: of the splits that are finished, in order.
 
     Raises:
         RecipeError: an experiment, checkpoint, split or package is missing, or options disagree.
     """
 
-    def __init__(self, args: argparse.Namespace, mode: str, load: Loader):
-        if not args.exp_dir.is_dir():
-            raise RecipeError(f"{args.exp_dir}: no such folder; train first (run.sh --stage 6)")
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        mode: str,
+        load: Loader,
+        data: AsrDataModule | None = None,
+    ):
         self.args, self.mode = args, mode
+        self.results: list[Result] = []
         if args.num_threads:
             torch.set_num_threads(args.num_threads)
         # Full float32 on GPUs too, so that a text does not depend on where it was decoded.
         torch.backends.cudnn.allow_tf32 = False
         self.device = _pick_device(args.device)
-        setup_logging(args.exp_dir / "log", "decode" if mode != CHUNK_WISE else "streaming-decode")
         model, self.info = load(args)
         self.model = model.to(self.device)
         args.corpus = args.corpus or self.info.corpus
-        self.data = AsrDataModule.from_args(args)
+        self.data = AsrDataModule.from_args(args) if data is None else data
         self.splits = list(dict.fromkeys(args.splits or self.data.test_splits()))
         unknown = [split for split in self.splits if split not in self.data.corpus.splits]
         if unknown:
@@ -157,12 +165,13 @@ class DecodingRun:
             ]
 
     def finish(self, split: str, tally: Tally) -> None:
-        """Write the files of a split, log its WER and append to results.jsonl."""
+        """Write the files of a split, log its WER, and append to results and results.jsonl."""
         for method, found in tally.utterances.items():
             utterances = sorted(found)
             folder = self.folder / method
             name = f"{split}-{self.info.suffix}{_setting_words(self.settings[method])}.txt"
-            write_recogs(folder / f"recogs-{name}", utterances)
+            recogs = folder / f"recogs-{name}"
+            write_recogs(recogs, utterances)
             counts = write_errs(folder / f"errs-{name}", utterances)
             settings = method + _setting_words(self.settings[method])
             write_summary(folder / f"wer-summary-{name}", {settings: counts.wer})
@@ -172,8 +181,9 @@ class DecodingRun:
                 f"95 % interval of the WER {interval[0]:.2f} to {interval[1]:.2f}; "
                 f"RTF {tally.rtf(method):.4f} over {tally.audio_seconds:.0f} s of audio"
             )
-            result = self._result(split, method, counts, interval, tally.rtf(method))
+            result = self._result(split, method, counts, interval, tally.rtf(method), recogs)
             append_result(self.args.exp_dir / "results.jsonl", result)
+            self.results.append(result)
             logging.info(f"wrote {folder}/{{recogs,errs,wer-summary}}-{name}")
 
     @property
@@ -189,6 +199,7 @@ class DecodingRun:
         counts: ErrorCounts,
         interval: tuple[float, float],
         rtf: float,
+        recogs: Path,
     ) -> Result:
         info, model = self.info, self.info.config.model
         return Result(
@@ -219,7 +230,22 @@ class DecodingRun:
             git_revision=git_revision(),
             rtf=rtf,
             wer_ci95=list(interval),
+            subnet=info.subnet,
+            settings=self.settings[method],
+            weights=info.weights,
+            recogs=str(recogs.relative_to(self.args.exp_dir)),
         )
+
+
+def open_experiment(exp_dir: Path, name: str) -> None:
+    """Log to a file of that name in the experiment's folder, and to stderr.
+
+    Raises:
+        RecipeError: there is no such folder.
+    """
+    if not exp_dir.is_dir():
+        raise RecipeError(f"{exp_dir}: no such folder; train first (run.sh --stage 6)")
+    setup_logging(exp_dir / "log", name)
 
 
 def _pick_device(name: str | None) -> torch.device:

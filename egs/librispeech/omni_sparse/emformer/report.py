@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 9: a table and a plot of what an experiment reached.
+"""End of stage 8: a table and a plot of what a whole model reached.
 
 Usage:
   python3 -m emformer.report --exp-dir exp/synthetic/dense
@@ -20,14 +20,14 @@ import matplotlib.pyplot as plt
 from emformer.errors import RecipeError, run_main
 from emformer.metrics_log import read_records
 from emformer.progress import clock
-from emformer.results import Result, read_results
+from emformer.results import DENSE, Result, read_results
 
 MODES = ("simulated", "chunk-wise")
 
 
 def newest_results(results: list[Result]) -> list[Result]:
-    """The last result of each split, method and mode, in the order of the table."""
-    cells = {(r.split, r.method, r.mode): r for r in results}
+    """The whole model's last result of each split, method and mode, in the table's order."""
+    cells = {(r.split, r.method, r.mode): r for r in results if r.subnet == DENSE}
     return sorted(cells.values(), key=lambda r: (r.method, MODES.index(r.mode), r.split))
 
 

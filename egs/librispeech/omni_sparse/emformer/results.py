@@ -6,13 +6,17 @@ import fcntl
 import json
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emformer.errors import RecipeError
 
 SIMULATED = "simulated"
 CHUNK_WISE = "chunk-wise"
+DENSE = "dense"  # the whole model, as a subnet
+
+# Fields that older lines lack.
+_LATER = {"subnet", "settings", "weights", "recogs"}
 
 
 @dataclass
@@ -33,6 +37,12 @@ class Result:
             one forward and backward of one (sub-)network over one batch.
         checkpoint, config, git_revision: where it comes from.
         rtf: seconds of encoder and search for one second of audio.
+        subnet: what of the checkpoint was decoded: "dense" for all of it.
+        settings: of the method, such as {"beam_size": 4}.
+        weights: fingerprint of the decoded weights, see `decode_model.fingerprint`.
+        recogs: file of the texts, relative to the experiment's folder.
+
+    The last four came later: of an older line, they are "dense" and empty.
     """
 
     system: str
@@ -62,10 +72,19 @@ class Result:
     git_revision: str | None
     rtf: float
     wer_ci95: list[float]
+    subnet: str = DENSE
+    settings: dict = field(default_factory=dict)
+    weights: str = ""
+    recogs: str = ""
 
     def __post_init__(self):
         if self.mode not in (SIMULATED, CHUNK_WISE):
             raise ValueError(f"mode must be {SIMULATED} or {CHUNK_WISE}, got {self.mode!r}")
+
+    @property
+    def settings_text(self) -> str:
+        """Settings of the method, to read and to compare."""
+        return settings_text(self.settings)
 
     def to_dict(self) -> dict:
         """The fields under the names of the file."""
@@ -75,10 +94,15 @@ class Result:
     def from_dict(cls, record: dict) -> "Result":
         """The inverse of to_dict(). ValueError if a field is missing or unknown."""
         names = {f.name.rstrip("_"): f.name for f in dataclasses.fields(cls)}
-        if names.keys() != record.keys():
-            odd = sorted(names.keys() ^ record.keys())
+        odd = sorted((names.keys() ^ record.keys()) - _LATER)
+        if odd:
             raise ValueError(f"fields missing or unknown: {', '.join(odd)}")
         return cls(**{names[name]: value for name, value in record.items()})
+
+
+def settings_text(settings: dict) -> str:
+    """Settings of a method in the order of their names, such as "beam_size 4"."""
+    return ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))
 
 
 def append_result(path: Path, result: Result) -> None:

@@ -13,14 +13,15 @@ Writes <exp-dir>/streaming/<method>/{recogs,errs,wer-summary}-<split>-*.txt and 
 <exp-dir>/results.jsonl.
 """
 
+import argparse
 import sys
 
 import torch
 
+from emformer import decode_options
 from emformer.consistency import Consistency
 from emformer.decode_model import load_decoding_model
-from emformer.decode_options import get_parser
-from emformer.decode_run import DecodingRun, Group, Loader, Tally
+from emformer.decode_run import DecodingRun, Group, Loader, Tally, open_experiment
 from emformer.errors import RecipeError, run_main
 from emformer.results import CHUNK_WISE
 from emformer.streams import encode_chunk_by_chunk
@@ -76,14 +77,21 @@ def decode_split(run: DecodingRun, split: str) -> bool:
     return found.report(path, checkpoint=run.info.checkpoint, device=str(run.device))
 
 
-def main(argv: list[str] | None = None, load: Loader = load_decoding_model) -> None:
-    parser = get_parser(__doc__)
+def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
+    """The options of both modes, and those of chunk-wise decoding."""
+    parser = decode_options.get_parser(description)
     group = parser.add_argument_group("streaming")
     group.add_argument(
         "--num-decode-streams", type=positive_int, default=100, help="at once (default 100)"
     )
     group.add_argument("--compare-encoders", type=str2bool, default=False, metavar="BOOL")
-    run = DecodingRun(parser.parse_args(argv), CHUNK_WISE, load)
+    return parser
+
+
+def main(argv: list[str] | None = None, load: Loader = load_decoding_model) -> None:
+    args = get_parser().parse_args(argv)
+    open_experiment(args.exp_dir, "streaming-decode")
+    run = DecodingRun(args, CHUNK_WISE, load)
     passed = [decode_split(run, split) for split in run.splits]
     if not all(passed):
         raise RecipeError(f"simulated and chunk-wise decoding disagree, see {run.folder}")

@@ -37,9 +37,7 @@ def symbols(tokenizer: spm.SentencePieceProcessor) -> list[str]:
     return [tokenizer.id_to_piece(i) for i in range(tokenizer.get_piece_size())]
 
 
-def encode_texts(
-    tokenizer: spm.SentencePieceProcessor, texts: list[str]
-) -> tuple[Tensor, Tensor]:
+def encode_texts(tokenizer: spm.SentencePieceProcessor, texts: list[str]) -> tuple[Tensor, Tensor]:
     """Token ids of shape ``(N, U)``, padded with blank, and their numbers of shape ``(N,)``."""
     ids = [torch.tensor(y, dtype=torch.int64) for y in tokenizer.encode(texts, out_type=int)]
     lens = torch.tensor([len(y) for y in ids])

@@ -44,9 +44,7 @@ class OmniMethod(TrainingMethod):
 
     def wrap(self, model: nn.Module) -> nn.Module:
         try:
-            self.omni = OmniTraining(
-                model, self.sparsity, self.total_updates, self.seed, self.rank
-            )
+            self.omni = OmniTraining(model, self.sparsity, self.total_updates, self.seed, self.rank)
         except OmniError as e:
             raise RecipeError(f"sparsity: {e}") from e
         logging.info(self.omni.supernet.coverage())
@@ -104,7 +102,7 @@ class OmniMethod(TrainingMethod):
 
 
 def _part(batch: Batch, number: int, parts: int) -> Batch:
-    """Every ``parts``-th utterance from the ``number``-th on; all if there is none for each part."""
+    """Every ``parts``-th utterance from the ``number``-th on, or all where one part had none."""
     if parts == 1 or len(batch.feature_lens) < parts:
         return batch
     tensors = (batch.features, batch.feature_lens, batch.symbols, batch.symbol_lens)

@@ -55,9 +55,7 @@ class Espeak:
     def __init__(self) -> None:
         library, data_path = _find_library()
         self._lib = ctypes.CDLL(library)
-        self.sampling_rate = self._lib.espeak_Initialize(
-            _AUDIO_OUTPUT_SYNCHRONOUS, 0, data_path, 0
-        )
+        self.sampling_rate = self._lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data_path, 0)
         if self.sampling_rate <= 0:
             raise RecipeError(f"{library}: espeak-ng does not start (voice data: {data_path})")
         self._variants = self._find_variants()

@@ -41,7 +41,7 @@ def commands(done: subprocess.CompletedProcess) -> list[str]:
 
 
 def modules(done) -> list[str]:
-    return re.findall(r"-m ((?:local|emformer)\.\w+)", "\n".join(commands(done)))
+    return re.findall(r"-m ((?:local|emformer|omni_emformer)\.\w+)", "\n".join(commands(done)))
 
 
 # Help and options.
@@ -52,7 +52,7 @@ def test_help_lists_every_stage_and_its_files(option):
     done = run_sh(option)
     assert done.returncode == 0 and done.stderr == ""
     listed = re.findall(r"^ +(-?\d+)  \w+.*->", done.stdout, flags=re.M)
-    assert [int(stage) for stage in listed] == list(range(-1, 10))
+    assert [int(stage) for stage in listed] == list(range(-1, 12))
 
 
 def test_help_names_every_option():
@@ -114,7 +114,8 @@ def test_a_dry_run_prints_every_stages_command(tmp_path):
     assert modules(done) == [
         "local.prepare_synthetic", "local.prepare_synthetic_manifests", "local.compute_fbank",
         "local.validate_manifest", "local.train_bpe_model", "emformer.train", "emformer.decode",
-        "emformer.streaming_decode", "emformer.report",
+        "emformer.streaming_decode", "emformer.report", "omni_emformer.train",
+        "omni_emformer.sweep", "omni_emformer.sweep", "omni_emformer.report",
     ]  # fmt: skip
 
 
@@ -137,7 +138,7 @@ def test_a_dry_run_works_before_anything_is_installed(tmp_path):
     assert commands(dry(*words, OMNI_PYTHON=str(bare / "python3"))) == commands(dry(*words))
 
 
-@pytest.mark.parametrize("stage", range(10))
+@pytest.mark.parametrize("stage", range(12))
 def test_one_stage_runs_only_that(stage):
     done = dry("--stage", stage, "--stop-stage", stage)
     said = {int(n) for n in re.findall(r"Stage (-?\d+):", done.stdout)}
@@ -169,11 +170,71 @@ def test_options_reach_both_decodings():
         "--stage", "7", "--stop-stage", "8", "--decoding-methods", "greedy_search", "--epoch", "4",
         "--avg", "2", "--use-averaged-model", "false", "--beam-size", "8",
     )  # fmt: skip
-    for command in commands(done):
+    found = [command for command in commands(done) if "decode" in command]
+    for command in found:
         for words in ("--method greedy_search", "--epoch 4", "--avg 2", "--beam-size 8",
                       "--use-averaged-model false"):  # fmt: skip
             assert words in command
-    assert len(commands(done)) == 2
+    assert len(found) == 2
+
+
+def test_both_trainings_have_the_same_options():
+    words = ["--seed", "7", "--num-epochs", "3", "--max-duration", "99", "--dtype", "float16"]
+    dense, omni = (
+        commands(dry("--stage", stage, "--stop-stage", stage, *words, "--world-size", "2"))[0]
+        for stage in (6, 9)
+    )
+    omni = omni.replace("omni_emformer.train --system conf/systems/omni.yaml", "emformer.train")
+    assert omni.replace("--exp-dir exp/synthetic/omni ", "--exp-dir exp/synthetic/dense ") == dense
+
+
+def test_the_sweep_decodes_both_models():
+    dense, omni = commands(dry("--stage", "10", "--stop-stage", "10", "--epoch", "4", "--avg", "2"))
+    where = "python3 -m omni_emformer.sweep --exp-dir exp/synthetic"
+    assert dense.startswith(f"{where}/dense --system-name dense --system conf/systems/omni.yaml ")
+    assert omni.startswith(f"{where}/omni --system-name omni --methods ")
+    for command in (dense, omni):
+        for words in ("--methods greedy_search modified_beam_search --modes chunk-wise --corpus",
+                      "--epoch 4", "--avg 2", "--beam-size 4"):  # fmt: skip
+            assert words in command
+        assert "--levels" not in command  # those of the supernet's settings
+
+
+def test_options_reach_the_sweep():
+    for command in commands(
+        dry(
+            "--stage", "10", "--stop-stage", "10", "--levels", "0 0.5", "--sweep-methods",
+            "greedy_search", "--sweep-modes", "simulated chunk-wise",
+        )
+    ):  # fmt: skip
+        assert "--methods greedy_search --modes simulated chunk-wise --corpus" in command
+        assert command.endswith("--levels 0 0.5")
+
+
+def test_the_supernet_has_the_name_of_its_file(tmp_path):
+    (tmp_path / "wide.v2.yaml").touch()
+    words = ["--stage", "9", "--stop-stage", "11", "--omni-system", "wide.v2.yaml"]
+    train, dense, omni, report = commands(dry(*words, cwd=tmp_path))[:4]
+    assert f"--system {tmp_path}/wide.v2.yaml " in train
+    assert "--exp-dir exp/synthetic/wide.v2 " in train
+    assert f"--system-name dense --system {tmp_path}/wide.v2.yaml " in dense
+    assert "--exp-dir exp/synthetic/wide.v2 --system-name wide.v2 " in omni
+    folders = "exp/synthetic/dense exp/synthetic/wide.v2"
+    assert report == f"python3 -m omni_emformer.report --exp-dirs {folders} --out exp/synthetic"
+
+
+def test_folders_of_both_models_and_of_the_report(tmp_path):
+    words = ["--exp-dir", "a", "--omni-exp-dir", "b", "--report-dir", "c"]
+    found = commands(dry("--stage", "11", *words, cwd=tmp_path))
+    assert f"--exp-dirs {tmp_path}/a {tmp_path}/b --out {tmp_path}/c" in found[0]
+
+
+def test_what_is_missing_is_made_by_a_call_for_the_same_system(tmp_path):
+    (tmp_path / "exp").mkdir()
+    words = ["--system", "eighth", "--omni-system", "my.yaml", "--exp-dir", tmp_path / "exp"]
+    line = only_line(run_sh("--stage", "10", "--stop-stage", "10", *words, cwd=tmp_path), 1)
+    assert "exp/synthetic/my is missing; make it with ./run.sh --stage 9 --stop-stage 9" in line
+    assert "--system eighth --omni-system my.yaml" in line
 
 
 def test_an_argument_with_a_space_stays_one(tmp_path):
@@ -223,7 +284,8 @@ def test_a_corpus_of_the_users_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "stage, maker", [(1, 0), (3, 1), (5, 3), (6, 3), (7, 6), (8, 6), (9, 7)]
+    "stage, maker",
+    [(1, 0), (3, 1), (5, 3), (6, 3), (7, 6), (8, 6), (9, 3), (10, 6), (11, 10)],
 )
 def test_a_missing_input_names_the_stage_that_makes_it(tmp_path, stage, maker):
     folders = ["--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp"]

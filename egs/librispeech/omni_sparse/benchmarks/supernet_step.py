@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time and memory of a supernet's training update against a dense one's.
+
+Usage (from the recipe's folder):
+  OMP_NUM_THREADS=1 PYTHONPATH=. python3 benchmarks/supernet_step.py
+  PYTHONPATH=. python3 benchmarks/supernet_step.py --config conf/librispeech.yaml --device cuda
+
+Time: all kinds of update take turns in one process, on the same batch, each with a model and an
+optimizer of its own, so that what else the machine does hits all of them. Blocks are ranked anew
+as often as in training, and all sparsities are in play. On the CPU seconds are the process's own,
+which other processes lengthen much less than a clock's; with one thread the two are otherwise the
+same. Ratios are of the sums over all rounds; intervals (95 %) are a bootstrap over the rounds.
+
+Memory: each kind in a process of its own, above what the process has before it makes a model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from emformer.config import Config, load_config
+from emformer.loss import Batch
+from emformer.method import TrainingMethod
+from emformer.model import make_model
+from emformer.schedule import make_optimizer
+from omni_emformer.method import OmniMethod
+from omni_emformer.system import load_system
+from omni_plugin import DistillationSettings
+
+RECIPE = Path(__file__).resolve().parents[1]
+VOCAB_SIZE = 128
+
+#: Kinds of update: how many dense updates each may cost, and changes to the system's settings.
+KINDS: dict[str, tuple[int, dict[str, Any] | None]] = {
+    "dense": (1, None),
+    "single": (1, {}),
+    "split, 2 parts": (1, {"sampler": {"name": "split", "parts": 2}}),
+    "sandwich, 2 passes": (2, {"sampler": {"name": "sandwich", "random": 0}}),
+    "sandwich, 3 passes": (3, {"sampler": {"name": "sandwich", "random": 1}}),
+    "sandwich, 3 passes, kl": (
+        3,
+        {
+            "sampler": {"name": "sandwich", "random": 1},
+            "distillation": DistillationSettings(start=0.0),
+        },
+    ),
+}
+# All sparsities from the start, and blocks ranked to the end.
+_LATE = {"ramp": {"name": "linear", "start": 0.0, "end": 0.0}, "freeze_from": 1.0}
+
+
+def make_batch(config: Config, seconds: float, device: str) -> Batch:
+    """Utterances of 1.5 s, as many as a batch of ``seconds`` has, of 8 symbols a second."""
+    frames, symbols = 150, 12
+    size = max(1, int(seconds / 1.5))
+    rng = torch.Generator().manual_seed(0)
+    batch = Batch(
+        torch.randn(size, frames, config.model.feature_dim, generator=rng) * 3.5 - 5,
+        torch.full((size,), frames),
+        torch.randint(1, VOCAB_SIZE, (size, symbols), generator=rng),
+        torch.full((size,), symbols),
+    )
+    return Batch(*(value.to(device) for value in vars(batch).values()))
+
+
+class Updates:
+    """Updates of one kind, as emformer.trainer does them.
+
+    Args:
+      kind: A name in :data:`KINDS`.
+      args: Options of the command line.
+      total: How many there will be at most, for schedules.
+    """
+
+    def __init__(self, kind: str, args: argparse.Namespace, total: int) -> None:
+        config = load_config(args.config)
+        torch.manual_seed(0)
+        self.model = make_model(config.model, VOCAB_SIZE).to(args.device).train()
+        changes = KINDS[kind][1]
+        make_method: Any = TrainingMethod
+        if changes is not None:
+            settings = dataclasses.replace(load_system(args.system).sparsity, **_LATE, **changes)
+            make_method = functools.partial(OmniMethod, sparsity=settings)
+        self.method = make_method(config.training, total)
+        self.wrapped = self.method.wrap(self.model)
+        self.optimizer = make_optimizer(self.model, config.training)
+        self.clip = config.training.clip_grad_norm
+        self.device = args.device
+        self.update = 0
+
+    def run(self, batch: Batch) -> float:
+        """One update; its seconds."""
+        start = self._now()
+        self.optimizer.zero_grad(set_to_none=True)
+        for which in self.method.passes(self.update):
+            loss, _ = self.method.loss(self.wrapped, batch, which, self.update)
+            assert torch.isfinite(loss)
+            loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        self.update += 1
+        return self._now() - start
+
+    def _now(self) -> float:
+        if self.device == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def interval(own: list[float], dense: list[float], draws: int = 2000) -> tuple[float, float, float]:
+    """The ratio of two sums over rounds, and its 95 % bootstrap interval."""
+    rng, count = random.Random(0), len(own)
+    ratios = []
+    for _ in range(draws):
+        picked = rng.choices(range(count), k=count)
+        ratios.append(sum(own[i] for i in picked) / sum(dense[i] for i in picked))
+    ratios.sort()
+    return sum(own) / sum(dense), ratios[int(0.025 * draws)], ratios[int(0.975 * draws)]
+
+
+def compare_times(args: argparse.Namespace) -> None:
+    batch = make_batch(load_config(args.config), args.seconds, args.device)
+    warm_up = 3
+    kinds = {kind: Updates(kind, args, args.rounds + warm_up) for kind in args.kinds}
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    order, rng = list(kinds), random.Random(0)
+    for _ in range(args.rounds + warm_up):
+        rng.shuffle(order)
+        for kind in order:
+            seconds[kind].append(kinds[kind].run(batch))
+    seconds = {kind: values[warm_up:] for kind, values in seconds.items()}
+    print(f"{'update':24} {'seconds':>8} {'ratio':>6}  95 % interval   a pass   bar")
+    for kind, own in seconds.items():
+        ratio, low, high = interval(own, seconds["dense"])
+        passes = KINDS[kind][0]
+        print(
+            f"{kind:24} {sum(own) / len(own):8.4f} {ratio:6.3f} [{low:6.3f}, {high:6.3f}]"
+            f" {ratio / passes:8.3f}   {passes * 1.05:.2f}"
+        )
+
+
+def peak_memory(kind: str, args: argparse.Namespace) -> dict[str, int]:
+    """Bytes of this process before it makes a model, and at most while it runs updates."""
+    before = _status("VmRSS")
+    updates = Updates(kind, args, args.memory_updates)
+    batch = make_batch(load_config(args.config), args.seconds, args.device)
+    for _ in range(args.memory_updates):
+        updates.run(batch)
+    if args.device != "cpu":
+        return {"before": 0, "peak": torch.cuda.max_memory_allocated()}
+    return {"before": before, "peak": _status("VmHWM")}
+
+
+def _status(name: str) -> int:
+    """Bytes of Linux's account of this process. getrusage would count its parent's, too."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(name)
+
+
+def compare_memory(args: argparse.Namespace) -> None:
+    words = [
+        f"--{name}={getattr(args, name)}" for name in ("config", "system", "seconds", "device")
+    ]
+    words.append(f"--memory-updates={args.memory_updates}")
+    # Freed memory goes back at once, so that the peak is of what is in use.
+    more = {"PYTHONPATH": str(RECIPE), "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+    found: dict[str, list[dict]] = {kind: [] for kind in args.kinds}
+    for _ in range(args.memory_runs):
+        for kind in args.kinds:
+            done = subprocess.run(
+                [sys.executable, __file__, *words, "--child", kind],
+                env={**os.environ, **more},
+                cwd=RECIPE,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            found[kind].append(json.loads(done.stdout))
+    own = {k: [v["peak"] - v["before"] for v in runs] for k, runs in found.items()}
+    dense = sum(own["dense"])
+    print(f"\n{'update':24} {'peak MB':>8} {'ratio':>6}  bar 1.1   of the whole process")
+    for kind, values in own.items():
+        whole = sum(v["peak"] for v in found[kind]) / sum(v["peak"] for v in found["dense"])
+        print(
+            f"{kind:24} {sum(values) / len(values) / 1e6:8.1f} {sum(values) / dense:6.3f}"
+            f" {'':14} {whole:6.3f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default="conf/demo.yaml")
+    parser.add_argument("--system", default="conf/systems/omni.yaml")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--seconds", type=float, default=30.0, help="of audio in a batch")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--memory-updates", type=int, default=6)
+    parser.add_argument("--memory-runs", type=int, default=2)
+    parser.add_argument("--child", choices=list(KINDS), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(peak_memory(args.child, args)))
+        return
+    args.kinds = list(dict.fromkeys(["dense", *args.kinds]))
+    if args.rounds:
+        compare_times(args)
+    if args.memory_runs:
+        compare_memory(args)
+
+
+if __name__ == "__main__":
+    main()
