@@ -11,7 +11,9 @@ as often as in training, and all sparsities are in play. On the CPU seconds are 
 which other processes lengthen much less than a clock's; with one thread the two are otherwise the
 same. Ratios are of the sums over all rounds; intervals (95 %) are a bootstrap over the rounds.
 
-Memory: each kind in a process of its own, above what the process has before it makes a model.
+Memory: each kind in a process of its own. The most that all tensors together take, weights and
+optimizer included, which is exact; and on the CPU the most that the process takes beyond what it
+has before it makes a model, in which the allocator has a share of a few per cent.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import gc
+import itertools
 import json
 import os
 import random
@@ -30,6 +34,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from emformer.config import Config, load_config
 from emformer.loss import Batch
@@ -154,15 +159,39 @@ def compare_times(args: argparse.Namespace) -> None:
 
 
 def peak_memory(kind: str, args: argparse.Namespace) -> dict[str, int]:
-    """Bytes of this process before it makes a model, and at most while it runs updates."""
+    """Most bytes while updates run: of all tensors, and on the CPU of the process."""
     before = _status("VmRSS")
-    updates = Updates(kind, args, args.memory_updates)
+    updates = Updates(kind, args, args.memory_updates + 2)
     batch = make_batch(load_config(args.config), args.seconds, args.device)
+    for _ in range(2):
+        updates.run(batch)  # the optimizer's moments, the supernet's masks
+    if args.device != "cpu":
+        for _ in range(args.memory_updates):
+            updates.run(batch)
+        return {"tensors": torch.cuda.max_memory_allocated()}
     for _ in range(args.memory_updates):
         updates.run(batch)
-    if args.device != "cpu":
-        return {"before": 0, "peak": torch.cuda.max_memory_allocated()}
-    return {"before": before, "peak": _status("VmHWM")}
+    process = _status("VmHWM") - before
+    # Last, since the profiler needs memory, too.
+    updates.update -= args.memory_updates
+    return {"tensors": _tensor_peak(updates, batch, args.memory_updates), "process": process}
+
+
+def _tensor_peak(updates: Updates, batch: Batch, count: int) -> int:
+    """Bytes of all tensors at the worst moment: those alive before, and all that come and go."""
+    held = {
+        value.storage().data_ptr(): value.storage().nbytes()
+        for value in gc.get_objects()
+        if isinstance(value, torch.Tensor)
+    }
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        for _ in range(count):
+            updates.run(batch)
+    changes = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
+    in_time = sorted(
+        changes, key=lambda e: e.start_ns() if hasattr(e, "start_ns") else e.start_us()
+    )
+    return sum(held.values()) + max(itertools.accumulate(e.nbytes() for e in in_time))
 
 
 def _status(name: str) -> int:
@@ -174,33 +203,27 @@ def _status(name: str) -> int:
 
 
 def compare_memory(args: argparse.Namespace) -> None:
-    words = [
-        f"--{name}={getattr(args, name)}" for name in ("config", "system", "seconds", "device")
-    ]
+    same = ("config", "system", "seconds", "device")
+    words = [f"--{name}={getattr(args, name)}" for name in same]
     words.append(f"--memory-updates={args.memory_updates}")
-    # Freed memory goes back at once, so that the peak is of what is in use.
+    # Freed memory goes back at once, so that the process's peak is of what is in use.
     more = {"PYTHONPATH": str(RECIPE), "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-    found: dict[str, list[dict]] = {kind: [] for kind in args.kinds}
-    for _ in range(args.memory_runs):
-        for kind in args.kinds:
-            done = subprocess.run(
-                [sys.executable, __file__, *words, "--child", kind],
-                env={**os.environ, **more},
-                cwd=RECIPE,
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            found[kind].append(json.loads(done.stdout))
-    own = {k: [v["peak"] - v["before"] for v in runs] for k, runs in found.items()}
-    dense = sum(own["dense"])
-    print(f"\n{'update':24} {'peak MB':>8} {'ratio':>6}  bar 1.1   of the whole process")
-    for kind, values in own.items():
-        whole = sum(v["peak"] for v in found[kind]) / sum(v["peak"] for v in found["dense"])
-        print(
-            f"{kind:24} {sum(values) / len(values) / 1e6:8.1f} {sum(values) / dense:6.3f}"
-            f" {'':14} {whole:6.3f}"
+    found: dict[str, dict[str, int]] = {}
+    for kind in args.kinds:
+        done = subprocess.run(
+            [sys.executable, __file__, *words, "--child", kind],
+            env={**os.environ, **more},
+            cwd=RECIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
         )
+        found[kind] = json.loads(done.stdout.splitlines()[-1])
+    for what in found["dense"]:
+        print(f"\n{'most memory, ' + what:24} {'MB':>8} {'ratio':>6}  bar 1.1")
+        for kind, values in found.items():
+            ratio = values[what] / found["dense"][what]
+            print(f"{kind:24} {values[what] / 1e6:8.1f} {ratio:6.3f}")
 
 
 def main() -> None:
@@ -213,8 +236,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of audio in a batch")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
-    parser.add_argument("--memory-updates", type=int, default=6)
-    parser.add_argument("--memory-runs", type=int, default=2)
+    parser.add_argument("--memory-updates", type=int, default=4, help="0 for none")
     parser.add_argument("--child", choices=list(KINDS), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -223,7 +245,7 @@ def main() -> None:
     args.kinds = list(dict.fromkeys(["dense", *args.kinds]))
     if args.rounds:
         compare_times(args)
-    if args.memory_runs:
+    if args.memory_updates:
         compare_memory(args)
 
 

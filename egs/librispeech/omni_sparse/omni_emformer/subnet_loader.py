@@ -31,9 +31,18 @@ def make_supernet(model: Transducer, settings: SparsitySettings) -> SuperNet:
 
 
 def settings_of(checkpoint: str | Path) -> SparsitySettings | None:
-    """Settings of the supernet a checkpoint holds; None if it was trained without any."""
+    """Settings of the supernet a checkpoint holds; None if it was trained without any.
+
+    Raises:
+      RecipeError: They are not of this version.
+    """
     state = load_checkpoint(Path(checkpoint))["method"]
-    return SparsitySettings.from_dict(state["settings"]) if "settings" in state else None
+    if "settings" not in state:
+        return None
+    try:
+        return SparsitySettings.from_dict(state["settings"])
+    except OmniError as e:
+        raise RecipeError(f"{checkpoint}: {e}; it is of another version") from e
 
 
 def subnet_loader(
@@ -51,16 +60,13 @@ def subnet_loader(
 
     def load(args: argparse.Namespace) -> tuple[Transducer, DecodingInfo]:
         model, info = load_decoding_model(args)
-        method = load_checkpoint(Path(info.checkpoint))["method"]
-        if "settings" in method:
-            supernet = make_supernet(model, SparsitySettings.from_dict(method["settings"]))
-        elif settings is not None:
-            supernet = make_supernet(model, settings)
-        else:
+        trained = settings_of(info.checkpoint)
+        if trained is None and settings is None:
             raise RecipeError(f"{info.checkpoint} holds no supernet; give the settings to prune by")
+        supernet = make_supernet(model, trained or settings)
         try:
-            if not rerank and "ranks" in method:
-                supernet.set_ranks(method["ranks"])
+            if trained is not None and not rerank:
+                supernet.set_ranks(load_checkpoint(Path(info.checkpoint))["method"]["ranks"])
             subnet = supernet.subnet(choice)
             model.load_state_dict(supernet.bake(subnet))
         except OmniError as e:
