@@ -75,14 +75,19 @@ def _forward_backward(trainer: Trainer, raw: dict) -> None:
 
 @contextmanager
 def _restoring(trainer: Trainer) -> Iterator[None]:
-    """Puts back what passes may change: random numbers, gradients, buffers, the method's state."""
+    """Puts back what a method's passes may change: weights, random numbers, gradients and so on."""
     rng = get_rng_state()
+    # On the CPU, where they take none of the memory that is being tried.
+    weights = [(p, p.detach().cpu().clone()) for p in trainer.inner.parameters()]
     method = deepcopy(trainer.method.state_dict())
     buffers = {name: value.clone() for name, value in trainer.inner.named_buffers()}
     try:
         yield
     finally:
         trainer.optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for parameter, value in weights:
+                parameter.copy_(value)
         for name, value in trainer.inner.named_buffers():
             value.copy_(buffers[name])
         trainer.method.load_state_dict(method)

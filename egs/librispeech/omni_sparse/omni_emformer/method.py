@@ -64,7 +64,8 @@ class OmniMethod(TrainingMethod):
         teaches = training and whole and which.subnet.is_dense and self.omni.distils(update)
         teacher = None if teaches or not training else self._teacher
         scale = loss_scales(self.config, update, self.total_updates)
-        with self.omni.running(which):
+        dropout = not teaches or self.sparsity.distillation.teacher_dropout
+        with self.omni.running(which, dropout):
             out = run_transducer(
                 model, batch, self.config, None if teacher is None else teacher.ranges
             )

@@ -79,15 +79,15 @@ class OmniTraining:
         return self.sampler.passes(update)
 
     @contextmanager
-    def running(self, one: Pass | SubNet) -> Iterator[SuperNet]:
-        """Within it the supernet is a sub-network, with dropout to match.
+    def running(self, one: Pass | SubNet, dropout: bool = True) -> Iterator[SuperNet]:
+        """Within it the supernet is a sub-network, with dropout to match, or without any.
 
         Backward may run within or afterwards.
         """
         subnet = one.subnet if isinstance(one, Pass) else one
         self.supernet.set_active_subnet(subnet)
         scale = self.supernet.sparsity() if self.settings.adaptive_dropout else 0.0
-        with self.dropout.scaled(scale):
+        with self.dropout.scaled(scale) if dropout else self.dropout.off():
             yield self.supernet
 
     def distils(self, update: int) -> bool:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -50,8 +50,7 @@ class AdaptiveDropout:
         """Names of the attributes that are scaled, such as ``layers.0.dropout.p``."""
         return [name for name, _, _ in self._places]
 
-    @contextmanager
-    def scaled(self, sparsity: float) -> Iterator[None]:
+    def scaled(self, sparsity: float) -> AbstractContextManager[None]:
         """Within it, the dropouts are those of a sub-network.
 
         Forward must run within it, backward need not, except where activation checkpointing runs
@@ -63,16 +62,23 @@ class AdaptiveDropout:
         Raises:
           OmniError: The sparsity is outside of [0, 1), or another ``scaled`` is open.
         """
-        density = 1 - check_sparsity(sparsity, "sparsity of adaptive dropout")
-        if self._open:
-            raise OmniError("dropout is scaled already; close the first scaled() before the second")
         # A density above 0 turns no dropout off, so code that asks whether there is any sees what
         # it saw before.
+        return self._times(1 - check_sparsity(sparsity, "sparsity of adaptive dropout"))
+
+    def off(self) -> AbstractContextManager[None]:
+        """Within it there is no dropout, such as for a teacher; raises as :meth:`scaled`."""
+        return self._times(0.0)
+
+    @contextmanager
+    def _times(self, factor: float) -> Iterator[None]:
+        if self._open:
+            raise OmniError("dropout is scaled already; close the first scaled() before the second")
         own = [(m, name, getattr(m, name)) for _, m, name in self._places if m.training]
         self._open = True
         try:
             for module, attribute, p in own:
-                setattr(module, attribute, p * density)
+                setattr(module, attribute, p * factor)
             yield
         finally:
             for module, attribute, p in own:

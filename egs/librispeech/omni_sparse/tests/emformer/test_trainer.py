@@ -14,6 +14,7 @@ from torch import nn
 from emformer.checkpoint import list_checkpoints, load_checkpoint
 from emformer.errors import RecipeError
 from emformer.method import TrainingMethod
+from emformer.oom_scan import scan_for_out_of_memory
 from emformer.progress import LossMeter
 from emformer.report import read_metrics
 from tests.emformer.training import (
@@ -457,6 +458,24 @@ def test_the_scan_for_memory_leaves_the_weights_as_they_are(
 ):
     trainer(tiny_data, config, tmp_path, "--scan-oom", "true").fit()
     assert same_state(tmp_path / "epoch-2.pt", undisturbed / "epoch-2.pt") is None
+
+
+def test_the_scan_puts_back_weights_that_a_method_changes(config, tiny_data, tmp_path):
+    class Shrinking(TrainingMethod):
+        def wrap(self, model):
+            self.model = model
+            return model
+
+        def passes(self, update):
+            with torch.no_grad():
+                for parameter in self.model.parameters():
+                    parameter.mul_(0.5)
+            return super().passes(update)
+
+    run = trainer(tiny_data, config, tmp_path, method=Shrinking)
+    before = weights(run)
+    scan_for_out_of_memory(run)
+    assert difference(weights(run), before) is None
 
 
 def test_the_scan_leaves_the_methods_state_as_it_is(config, tiny_data, tmp_path):

@@ -120,6 +120,15 @@ def test_values_come_back_exactly():
         assert _values(dropout) == full
 
 
+def test_off_leaves_no_dropout_and_values_come_back():
+    model = _mixed().train()
+    dropout = AdaptiveDropout(model)
+    before = _values(dropout)
+    with dropout.off():
+        assert not any(_values(dropout))
+    assert _values(dropout) == before
+
+
 def test_values_come_back_after_an_exception():
     dropout = AdaptiveDropout(_mixed())
     full = _values(dropout)
