@@ -5,11 +5,12 @@ Usage (from the recipe's folder):
   OMP_NUM_THREADS=1 PYTHONPATH=. python3 benchmarks/supernet_step.py
   PYTHONPATH=. python3 benchmarks/supernet_step.py --config conf/librispeech.yaml --device cuda
 
-Time: all kinds of update take turns in one process, on the same batch, each with a model and an
-optimizer of its own, so that what else the machine does hits all of them. Blocks are ranked anew
-as often as in training, and all sparsities are in play. On the CPU seconds are the process's own,
-which other processes lengthen much less than a clock's; with one thread the two are otherwise the
-same. Ratios are of the sums over all rounds; intervals (95 %) are a bootstrap over the rounds.
+Time: all kinds of update take turns in one process, on the same batch, model and optimizer, so
+that what else the machine does, and where in memory things lie, is the same for all of them. Blocks
+are ranked anew as often as in training, and all sparsities are in play. On the CPU seconds are the
+process's own, which other processes lengthen much less than a clock's; with one thread the two are
+otherwise the same. Ratios are of the sums over all rounds; intervals (95 %) are a bootstrap over
+the rounds.
 
 Memory: each kind in a process of its own. The most that all tensors together take, weights and
 optimizer included, which is exact; and on the CPU the most that the process takes beyond what it
@@ -21,7 +22,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import gc
 import itertools
 import json
 import os
@@ -51,7 +51,7 @@ VOCAB_SIZE = 128
 #: Kinds of update: how many dense updates each may cost, and changes to the system's settings.
 KINDS: dict[str, tuple[int, dict[str, Any] | None]] = {
     "dense": (1, None),
-    "single": (1, {}),
+    "single": (1, {"sampler": {"name": "single"}}),
     "split, 2 parts": (1, {"sampler": {"name": "split", "parts": 2}}),
     "sandwich, 2 passes": (2, {"sampler": {"name": "sandwich", "random": 0}}),
     "sandwich, 3 passes": (3, {"sampler": {"name": "sandwich", "random": 1}}),
@@ -63,8 +63,13 @@ KINDS: dict[str, tuple[int, dict[str, Any] | None]] = {
         },
     ),
 }
-# All sparsities from the start, and blocks ranked to the end.
-_LATE = {"ramp": {"name": "linear", "start": 0.0, "end": 0.0}, "freeze_from": 1.0}
+# All sparsities are drawn from the start, and blocks ranked to the end.
+_LATE = {
+    "ramp": {"name": "linear", "start": 0.0, "end": 0.0},
+    "grow_from": 0.0,
+    "freeze_from": 1.0,
+    "distillation": None,
+}
 
 
 def make_batch(config: Config, seconds: float, device: str) -> Batch:
@@ -81,6 +86,21 @@ def make_batch(config: Config, seconds: float, device: str) -> Batch:
     return Batch(*(value.to(device) for value in vars(batch).values()))
 
 
+class Learner:
+    """A model and its optimizer, which kinds of update share.
+
+    Args:
+      args: Options of the command line.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.manual_seed(0)
+        config = load_config(args.config)
+        self.model = make_model(config.model, VOCAB_SIZE).to(args.device).train()
+        self.optimizer = make_optimizer(self.model, config.training)
+        self.batch = make_batch(config, args.seconds, args.device)
+
+
 class Updates:
     """Updates of one kind, as emformer.trainer does them.
 
@@ -88,34 +108,31 @@ class Updates:
       kind: A name in :data:`KINDS`.
       args: Options of the command line.
       total: How many there will be at most, for schedules.
+      learner: What is updated.
     """
 
-    def __init__(self, kind: str, args: argparse.Namespace, total: int) -> None:
-        config = load_config(args.config)
-        torch.manual_seed(0)
-        self.model = make_model(config.model, VOCAB_SIZE).to(args.device).train()
-        changes = KINDS[kind][1]
+    def __init__(self, kind: str, args: argparse.Namespace, total: int, learner: Learner) -> None:
+        training, changes = load_config(args.config).training, KINDS[kind][1]
         make_method: Any = TrainingMethod
         if changes is not None:
-            settings = dataclasses.replace(load_system(args.system).sparsity, **_LATE, **changes)
+            settings = load_system(args.system).sparsity
+            settings = dataclasses.replace(settings, **{**_LATE, **changes})
             make_method = functools.partial(OmniMethod, sparsity=settings)
-        self.method = make_method(config.training, total)
-        self.wrapped = self.method.wrap(self.model)
-        self.optimizer = make_optimizer(self.model, config.training)
-        self.clip = config.training.clip_grad_norm
-        self.device = args.device
+        self.method = make_method(training, total)
+        self.wrapped = self.method.wrap(learner.model)
+        self.learner, self.clip, self.device = learner, training.clip_grad_norm, args.device
         self.update = 0
 
-    def run(self, batch: Batch) -> float:
+    def run(self) -> float:
         """One update; its seconds."""
-        start = self._now()
-        self.optimizer.zero_grad(set_to_none=True)
+        start, it = self._now(), self.learner
+        it.optimizer.zero_grad(set_to_none=True)
         for which in self.method.passes(self.update):
-            loss, _ = self.method.loss(self.wrapped, batch, which, self.update)
+            loss, _ = self.method.loss(self.wrapped, it.batch, which, self.update)
             assert torch.isfinite(loss)
             loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
-        self.optimizer.step()
+        nn.utils.clip_grad_norm_(it.model.parameters(), self.clip)
+        it.optimizer.step()
         self.update += 1
         return self._now() - start
 
@@ -138,15 +155,14 @@ def interval(own: list[float], dense: list[float], draws: int = 2000) -> tuple[f
 
 
 def compare_times(args: argparse.Namespace) -> None:
-    batch = make_batch(load_config(args.config), args.seconds, args.device)
-    warm_up = 3
-    kinds = {kind: Updates(kind, args, args.rounds + warm_up) for kind in args.kinds}
+    warm_up, learner = 3, Learner(args)
+    kinds = {kind: Updates(kind, args, args.rounds + warm_up, learner) for kind in args.kinds}
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     order, rng = list(kinds), random.Random(0)
     for _ in range(args.rounds + warm_up):
         rng.shuffle(order)
         for kind in order:
-            seconds[kind].append(kinds[kind].run(batch))
+            seconds[kind].append(kinds[kind].run())
     seconds = {kind: values[warm_up:] for kind, values in seconds.items()}
     print(f"{'update':24} {'seconds':>8} {'ratio':>6}  95 % interval   a pass   bar")
     for kind, own in seconds.items():
@@ -160,38 +176,25 @@ def compare_times(args: argparse.Namespace) -> None:
 
 def peak_memory(kind: str, args: argparse.Namespace) -> dict[str, int]:
     """Most bytes while updates run: of all tensors, and on the CPU of the process."""
-    before = _status("VmRSS")
-    updates = Updates(kind, args, args.memory_updates + 2)
-    batch = make_batch(load_config(args.config), args.seconds, args.device)
-    for _ in range(2):
-        updates.run(batch)  # the optimizer's moments, the supernet's masks
-    if args.device != "cpu":
+
+    def run() -> None:
+        updates = Updates(kind, args, args.memory_updates, Learner(args))
         for _ in range(args.memory_updates):
-            updates.run(batch)
+            updates.run()
+
+    if args.device != "cpu":
+        run()
         return {"tensors": torch.cuda.max_memory_allocated()}
-    for _ in range(args.memory_updates):
-        updates.run(batch)
+    before = _status("VmRSS")
+    run()
     process = _status("VmHWM") - before
-    # Last, since the profiler needs memory, too.
-    updates.update -= args.memory_updates
-    return {"tensors": _tensor_peak(updates, batch, args.memory_updates), "process": process}
-
-
-def _tensor_peak(updates: Updates, batch: Batch, count: int) -> int:
-    """Bytes of all tensors at the worst moment: those alive before, and all that come and go."""
-    held = {
-        value.storage().data_ptr(): value.storage().nbytes()
-        for value in gc.get_objects()
-        if isinstance(value, torch.Tensor)
-    }
+    # A second time, since the profiler takes memory, too.
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
-        for _ in range(count):
-            updates.run(batch)
+        run()
     changes = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
-    in_time = sorted(
-        changes, key=lambda e: e.start_ns() if hasattr(e, "start_ns") else e.start_us()
-    )
-    return sum(held.values()) + max(itertools.accumulate(e.nbytes() for e in in_time))
+    new_torch = hasattr(changes[0], "start_ns")
+    in_time = sorted(changes, key=lambda e: e.start_ns() if new_torch else e.start_us())
+    return {"tensors": max(itertools.accumulate(e.nbytes() for e in in_time)), "process": process}
 
 
 def _status(name: str) -> int:

@@ -16,7 +16,7 @@ def page(runs: Runs, plots: Mapping[Ways, str], more: Mapping[str, str], command
 
     Args:
       runs: What it reports.
-      plots: File of the plot of each way of decoding.
+      plots: File of the plot of each way of decoding; empty if there is none.
       more: Files of the plots ``layers`` and ``curves``; empty if there is none.
       command: What makes the page.
     """
@@ -72,7 +72,8 @@ def _seeds(runs: Runs) -> str:
 
 def _wer_section(runs: Runs, ways: Ways, plot: str) -> str:
     table = wer_table(runs.points(ways), runs.reference)
-    return f"## WER: {ways.title}\n\n{table}\n\n![WER against size]({plot})"
+    picture = f"![WER against size]({plot})" if plot else ""
+    return "\n\n".join(filter(None, [f"## WER: {ways.title}", table, picture]))
 
 
 def _budget(runs: Runs) -> str:

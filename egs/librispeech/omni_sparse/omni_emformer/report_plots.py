@@ -14,11 +14,14 @@ from omni_plugin.report.heat_map import HeatMap
 
 
 def plot_wer(runs: Runs, ways: Ways, out: Path) -> str:
-    """Word error rate against size; returns the PNG's name."""
+    """Word error rate against size; returns the PNG's name, empty if all have one size."""
+    points = runs.lines(ways)
+    if len({point.num_nonzero for point in points}) < 2:
+        return ""
     settings = "-".join(ways.settings.replace("_", "-").replace(",", "").split())
     name = "-".join(filter(None, ("wer", ways.method, settings, ways.mode)))
     one_shot = [label for e in runs.experiments for label in runs.one_shot(e)]
-    return save(wer_figure(runs.lines(ways), runs.style, one_shot), out / name)[0].name
+    return save(wer_figure(points, runs.style, one_shot), out / name)[0].name
 
 
 def plot_layers(runs: Runs, out: Path) -> str:

@@ -24,6 +24,7 @@ WAYS = {
     "per-rank": {"sampler": {"name": "per-rank"}, **AT_ONCE},
     "split": {"sampler": {"name": "split"}, **AT_ONCE},
     "sandwich": {**SANDWICH, **AT_ONCE},
+    "grow": {**AT_ONCE, "grow_from": 0.5, "shrink": 0.5},
 }
 
 

@@ -78,10 +78,11 @@ def test_per_rank_draws_differ(ranks):
 @every_way
 def test_draws_are_those_of_a_process_alone(ranks, name, config, tiny_data, tmp_path):
     """Functions of seed and update, whatever the number of processes."""
-    sampler = trainer(tiny_data, config, tmp_path, **WAYS[name]).method.omni.sampler
-    sampler.total_updates = ranks[0][name]["updates"]  # two processes halve the updates
+    omni = trainer(tiny_data, config, tmp_path, **WAYS[name]).method.omni
+    # Two processes halve the updates.
+    omni.total_updates = omni.sampler.total_updates = ranks[0][name]["updates"]
     for update, drawn in enumerate(ranks[0][name]["drawn"]):
-        assert [list(one.subnet.levels) for one in sampler.passes(update)] == drawn
+        assert [list(one.subnet.levels) for one in omni.passes(update)] == drawn
 
 
 @every_way

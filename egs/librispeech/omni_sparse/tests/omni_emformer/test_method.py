@@ -264,6 +264,21 @@ def test_the_teacher_gets_no_gradient_from_the_distillation():
         assert (supernet.model.get_parameter(name).grad[mask == 0] == 0).all(), name
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_teacher_has_dropout_or_not(wanted):
+    method, batch = sandwich(teacher_dropout=wanted), make_batch()
+    supernet = method.omni.supernet
+    for layer in supernet.modules():
+        if isinstance(layer, torch.nn.Dropout):
+            layer.p = 0.3
+    losses: list[list[float]] = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        losses.append([info["loss"] for info in run(method, batch)])
+    differ = [one != other for one, other in zip(*losses, strict=True)]
+    assert differ == [wanted, True, True]
+
+
 def test_before_its_start_there_is_no_distillation():
     method = sandwich(start=0.8)
     assert all("distillation" not in info for info in run(method, make_batch(), update=79))

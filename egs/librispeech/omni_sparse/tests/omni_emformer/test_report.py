@@ -227,9 +227,9 @@ def test_runs_of_one_system_and_seed_are_told_apart_by_their_folders(folders, tm
 
 
 def test_methods_with_other_settings_have_a_section_each(folders, tmp_path):
-    for beam in (4, 8):
+    for beam, subnet in ((4, "dense"), (8, "dense"), (8, "0.50")):
         add_result(
-            folders[1], "omni", "dense", 3, method="modified_beam_search",
+            folders[1], "omni", subnet, 3, method="modified_beam_search",
             settings={"beam_size": beam}, mode="simulated", train_seconds=80.25,
         )  # fmt: skip
     text = write_report(read(folders), tmp_path / "out").read_text()
@@ -240,6 +240,9 @@ def test_methods_with_other_settings_have_a_section_each(folders, tmp_path):
         "## WER: modified_beam_search (beam size 8), simulated",
     ]
     assert (tmp_path / "out" / "wer-modified_beam_search-beam-size-8-simulated.svg").exists()
+    # One size makes no plot.
+    assert not (tmp_path / "out" / "wer-modified_beam_search-beam-size-4-simulated.svg").exists()
+    assert "beam-size-4-simulated.png" not in text
 
 
 def test_a_dense_model_alone_can_be_reported(folders, tmp_path):

@@ -100,7 +100,7 @@ def test_a_result_tells_which_sub_network_it_is_of(exp_dir, tiny_data):
             options(exp_dir, tiny_data), load=subnet_loader(level, f"_sparsity-{level:.2f}")
         )
     results = read_results(exp_dir / "results.jsonl")
-    assert [r.subnet for r in results] == ["0.00"] * len(SEARCHES) + ["0.50"] * len(SEARCHES)
+    assert [r.subnet for r in results] == ["dense"] * len(SEARCHES) + ["0.50"] * len(SEARCHES)
     dense, half = results[0], results[-1]
     assert dense.weights != half.weights
     assert dense.num_params == half.num_params
@@ -116,17 +116,17 @@ def load(exp_dir, choice, *more: str, **how):
     return subnet_loader(choice, "", **how)(args)
 
 
-def test_blocks_are_ranked_by_the_weights_that_are_decoded_unless_said_otherwise(tmp_path, exp_dir):
+def test_blocks_are_ranked_as_in_training_unless_said_otherwise(tmp_path, exp_dir):
     state = load_checkpoint(exp_dir / "epoch-1.pt")
     name = next(iter(state["method"]["ranks"]))
     # Other ranks than the weights have: the order upside down.
-    state["method"]["ranks"][name] = state["method"]["ranks"][name].max() - (
-        state["method"]["ranks"][name]
+    state["method"]["ranks"][name] = (
+        state["method"]["ranks"][name].max() - (state["method"]["ranks"][name])
     )
     (tmp_path / "exp").mkdir()
     save_checkpoint(tmp_path / "exp" / "epoch-1.pt", state)
-    anew, _ = load(tmp_path / "exp", 0.5)
-    stored, _ = load(tmp_path / "exp", 0.5, rerank=False)
+    anew, _ = load(tmp_path / "exp", 0.5, rerank=True)
+    stored, _ = load(tmp_path / "exp", 0.5)
     a, b = (model.get_parameter(name) for model in (anew, stored))
     assert int((a == 0).sum()) == int((b == 0).sum()) == a.numel() // 2
     assert not ((a == 0) & (b == 0)).any()

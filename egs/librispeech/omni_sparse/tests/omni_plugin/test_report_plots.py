@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import matplotlib
@@ -97,6 +98,13 @@ def test_sparsities_stand_above_their_sizes():
     (scale,) = axes.child_axes
     ticks = dict(zip(map(text_of, scale.get_xticklabels()), scale.get_xticks(), strict=True))
     assert ticks == {"0": 2.0, "0.5": 1.2, "0.9": 0.6}
+
+
+def test_a_few_zeros_more_leave_the_scale_of_sparsities():
+    found = points()
+    found[-1] = dataclasses.replace(found[-1], num_nonzero=found[-1].num_nonzero - 100)
+    figure = wer_figure(found, styles(RATES), ["one_shot"])
+    assert len(figure.axes[0].child_axes) == 1
 
 
 def test_sizes_that_disagree_about_a_sparsity_have_no_scale():

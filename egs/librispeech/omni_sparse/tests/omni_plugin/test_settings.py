@@ -19,6 +19,8 @@ OTHERS = {
     "layer_spread": 0.1,
     "sampler": {"name": "sandwich", "random": 2},
     "ramp": {"name": "linear", "start": 0.0, "end": 1.0},
+    "grow_from": 0.3,
+    "shrink": 0.5,
     "refresh_every": 7,
     "freeze_from": 1,
     "distillation": {"kind": "alpha", "weight": 2, "start": 0.5, "teacher_dropout": False},
@@ -35,7 +37,7 @@ def test_nothing_said_is_the_default():
 def test_every_setting_can_be_said():
     settings = SparsitySettings.from_dict(OTHERS)
     default = SparsitySettings()
-    for name in OTHERS:
+    for name in (f.name for f in fields(SparsitySettings)):
         assert getattr(settings, name) != getattr(default, name), name
     assert settings.levels == (0.5, 0.7)
     assert settings.distillation == DistillationSettings("alpha", 2, 0.5, False)

@@ -143,6 +143,32 @@ def test_ranks_follow_the_weights_until_they_are_frozen():
     assert changed == [False, True, True, False]
 
 
+def test_all_sizes_grow_from_the_sparsest_where_that_is_wanted():
+    omni = make(grow_from=0.6, ramp={"name": "linear", "start": 0.2, "end": 0.4})
+    passes = [omni.passes(update) for update in range(UPDATES)]
+    sizes = [[set(one.subnet.levels) for one in update] for update in passes[:15]]
+    assert sizes[:5] == [[{0.0}]] * 5
+    assert sizes[10:] == [[{0.9}]] * 5
+    assert all(len(update) == 1 for update in sizes)
+    growing = [update[0].subnet.levels[0] for update in passes[5:10]]
+    assert growing == sorted(growing) and 0 < growing[0] < growing[-1] < 0.9
+    assert passes[15:] == [omni.sampler.passes(update) for update in range(15, UPDATES)]
+
+
+def test_what_is_pruned_shrinks_at_each_ranking_before_growth():
+    omni = make(grow_from=0.4, shrink=0.5, ramp={"name": "linear", "start": 0.1, "end": 0.1})
+    weight = omni.supernet.model[2].weight
+    omni.supernet.refresh_ranks()
+    before, mask = weight.detach().clone(), omni.supernet.mask("sparsest")["2.weight"]
+    scales = []
+    for update in range(UPDATES):
+        omni.passes(update)
+        assert torch.equal(weight * mask, before * mask)
+        scales.append(float((weight[mask == 0] / before[mask == 0]).mean()))
+    # Ranked, and not yet growing, at 4 and 8; the ramp has not started at 0.
+    assert scales == pytest.approx([1.0] * 4 + [0.5] * 4 + [0.25] * 16)
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_passes_leave_all_other_random_numbers_alone(sampler):
     omni = make(sampler={"name": sampler})
@@ -245,18 +271,22 @@ def test_distillation_starts_when_it_is_said_to():
 # 4. State.
 
 
+GROWING = {"grow_from": 0.4, "shrink": 0.5}
+RUNS = {**{name: {"sampler": {"name": name}} for name in SAMPLERS}, "growing": GROWING}
+
+
 @pytest.mark.parametrize("at", [1, 6, 12, 15], ids="stop after {}".format)
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_an_interrupted_run_ends_as_an_undisturbed_one(sampler, at):
-    undisturbed, undisturbed_seen = make(sampler={"name": sampler}), []
+@pytest.mark.parametrize("changes", RUNS.values(), ids=RUNS)
+def test_an_interrupted_run_ends_as_an_undisturbed_one(changes, at):
+    undisturbed, undisturbed_seen = make(**changes), []
     loop(undisturbed, adam(undisturbed), 0, UPDATES, undisturbed_seen)
 
-    one, seen, file = make(sampler={"name": sampler}), [], io.BytesIO()
+    one, seen, file = make(**changes), [], io.BytesIO()
     optimizer = adam(one)
     loop(one, optimizer, 0, at, seen)
     weights = one.supernet.model.state_dict()
     torch.save((weights, optimizer.state_dict(), one.state_dict()), file)
-    other = make(sampler={"name": sampler})
+    other = make(**changes)
     optimizer = adam(other)
     file.seek(0)
     weights, moments, state = torch.load(file)
