@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from emformer.config import TrainingConfig
+from emformer.errors import RecipeError
 from emformer.loss import Batch, transducer_loss
 
 
@@ -65,4 +66,10 @@ class TrainingMethod:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state.
+
+        Raises:
+          RecipeError: It is of another method.
+        """
+        if state:
+            raise RecipeError("the checkpoint is of another training method; use another --exp-dir")

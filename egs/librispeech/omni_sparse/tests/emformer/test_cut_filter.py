@@ -10,9 +10,7 @@ from emformer.cut_filter import CutFilter
 from emformer.tokenizer import load_tokenizer
 
 # Chunks of 4 encoder frames of 40 ms.
-CONFIG = Config(
-    ModelConfig(segment=4), TrainingConfig(min_duration=0.5, max_cut_duration=10.0)
-)
+CONFIG = Config(ModelConfig(segment=4), TrainingConfig(min_duration=0.5, max_cut_duration=10.0))
 TEXT = "the dog"
 
 

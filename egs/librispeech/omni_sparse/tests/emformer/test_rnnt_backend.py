@@ -181,9 +181,7 @@ except RecipeError as e:
 """
     done = python(use, OMNI_RNNT_BACKEND="warp")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == (
-        "rnnt_loss_pruned: OMNI_RNNT_BACKEND=warp: must be k2 or fast_rnnt\n"
-    )
+    assert done.stdout == ("rnnt_loss_pruned: OMNI_RNNT_BACKEND=warp: must be k2 or fast_rnnt\n")
 
 
 def test_nothing_to_import_is_one_line_with_the_remedy(monkeypatch):

@@ -385,6 +385,12 @@ def test_a_methods_state_survives_an_interruption(config, tiny_data, tmp_path, m
     assert int(state["method"]["drawn"]) == state["update"]
 
 
+def test_a_run_of_another_method_is_refused(config, tiny_data, tmp_path):
+    trainer(tiny_data, config, tmp_path, "--num-epochs", "1", method=Counting).fit()
+    with pytest.raises(RecipeError, match="^the checkpoint is of another training method"):
+        trainer(tiny_data, config, tmp_path)
+
+
 class Wrapper(nn.Module):
     """Has an attribute of the name that DDP has for what it wraps."""
 
@@ -522,9 +528,7 @@ def test_a_batch_that_does_not_fit_is_one_line(config, tiny_data, tmp_path, erro
         run.fit()
 
 
-def test_another_error_within_the_scan_is_not_taken_for_lack_of_memory(
-    config, tiny_data, tmp_path
-):
+def test_another_error_within_the_scan_is_not_taken_for_lack_of_memory(config, tiny_data, tmp_path):
     class Wrong(TrainingMethod):
         def loss(self, model, batch, which, update):
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

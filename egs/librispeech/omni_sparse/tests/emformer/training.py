@@ -52,9 +52,7 @@ def words(data: Path, config: Path, exp_dir: Path, *more: str) -> list[str]:
     return [*where, *lang, *more]
 
 
-def trainer(
-    data: Path, config: Path, exp_dir: Path, *more: str, method=TrainingMethod
-) -> Trainer:
+def trainer(data: Path, config: Path, exp_dir: Path, *more: str, method=TrainingMethod) -> Trainer:
     """A trainer as train.py makes it; later options win."""
     args = get_parser().parse_args(words(data, config, exp_dir, *more))
     return make_trainer(args, Processes(0, 0, 1), method)

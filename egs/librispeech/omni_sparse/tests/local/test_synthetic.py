@@ -427,9 +427,7 @@ def test_manifests_hold_what_was_spoken(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("state", ["never begun", "interrupted"])
-def test_manifests_of_speech_that_is_not_complete_are_refused(
-    tmp_path, monkeypatch, capsys, state
-):
+def test_manifests_of_speech_that_is_not_complete_are_refused(tmp_path, monkeypatch, capsys, state):
     if state == "interrupted":
         run(monkeypatch, prepare_synthetic, "--data-dir", tmp_path, *sizes())
         (tmp_path / "audio" / synthetic.COMPLETE).unlink()
