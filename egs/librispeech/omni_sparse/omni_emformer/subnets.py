@@ -56,6 +56,8 @@ class Subnets:
         """What the settings validate, with the extremes; only the model itself without any."""
         if self.settings is None:
             return [0.0]
+        if not self.one_shot and self.settings.grow_from >= 1:
+            return [self.settings.max_sparsity]  # no other size was trained
         return sorted({0.0, *self.settings.valid_levels, self.settings.max_sparsity})
 
     def make(self, level: float) -> tuple[Transducer, DecodingInfo]:

@@ -45,8 +45,8 @@ def corpus(tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(data=root, yaml=yaml)
 
 
-def write_checkpoint(exp_dir: Path, seed: int = 0, supernet: bool = True) -> None:
-    """An epoch of random weights."""
+def write_checkpoint(exp_dir: Path, seed: int = 0, supernet: bool = True, **changes) -> None:
+    """An epoch of random weights; ``changes`` are to the supernet's settings."""
     exp_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     model = make_model(CONFIG.model, len(TOKENS))
@@ -56,7 +56,7 @@ def write_checkpoint(exp_dir: Path, seed: int = 0, supernet: bool = True) -> Non
     average.update(model)
     method = {}
     if supernet:
-        wanted = settings(max_sparsity=0.75)
+        wanted = settings(max_sparsity=0.75, **changes)
         ranks = SuperNet(model, wanted.pattern, wanted.include).ranks()
         method = {"settings": wanted.to_dict(), "ranks": ranks}
     state = {
@@ -114,6 +114,11 @@ def test_every_level_is_decoded_by_every_method(omni, run):
     for r in results:
         assert (omni / r.recogs).is_file()
     assert len({r.recogs for r in results}) == len(results)
+
+
+def test_of_a_model_pruned_to_one_size_only_that_is_decoded(tmp_path, run):
+    write_checkpoint(tmp_path / "pruned", grow_from=1.0)
+    assert {r.subnet for r in run(exp_dir="pruned")} == {"0.75"}
 
 
 def test_a_cell_that_is_done_is_not_decoded_again(omni, run, capsys):
