@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+import omni_plugin
 from emformer.checkpoint import load_checkpoint
 from emformer.decode_model import DecodingInfo, load_decoding_model
 from emformer.decode_run import Loader
@@ -13,19 +15,13 @@ from emformer.errors import RecipeError
 from emformer.model import Transducer
 from emformer.results import DENSE
 from omni_plugin import OmniError, SparsitySettings, SuperNet
-from omni_plugin.patterns import make_pattern
 from omni_plugin.supernet.supernet import Choice
 
 
 def make_supernet(model: Transducer, settings: SparsitySettings) -> SuperNet:
-    """A supernet by its settings, ranked by the weights as they are.
-
-    Raises:
-      RecipeError: The settings do not fit the model.
-    """
+    """As :func:`omni_plugin.make_supernet`; raises RecipeError."""
     try:
-        pattern = make_pattern(settings.pattern, settings.score)
-        return SuperNet(model, pattern, settings.include, settings.exclude, settings.max_sparsity)
+        return omni_plugin.make_supernet(model, settings)
     except OmniError as e:
         raise RecipeError(f"sparsity: {e}") from e
 
@@ -36,7 +32,37 @@ def settings_of(checkpoint: str | Path) -> SparsitySettings | None:
     Raises:
       RecipeError: They are not of this version.
     """
+    return _settings(load_checkpoint(Path(checkpoint))["method"], checkpoint)
+
+
+def restore_supernet(
+    model: Transducer, checkpoint: str | Path, rerank: bool = False
+) -> tuple[SparsitySettings, SuperNet] | None:
+    """The supernet that a checkpoint holds; None if it was trained without any.
+
+    Args:
+      model: With the checkpoint's weights, perhaps averaged.
+      checkpoint: Its file.
+      rerank: Rank the blocks by the weights of ``model``, and not as the training last did, which
+        is what the sub-networks were trained with.
+
+    Raises:
+      RecipeError: It is of another version.
+    """
     state = load_checkpoint(Path(checkpoint))["method"]
+    settings = _settings(state, checkpoint)
+    if settings is None:
+        return None
+    supernet = make_supernet(model, settings)
+    if not rerank:
+        try:
+            supernet.set_ranks(state["ranks"])
+        except OmniError as e:
+            raise RecipeError(f"{checkpoint}: {e}") from e
+    return settings, supernet
+
+
+def _settings(state: dict[str, Any], checkpoint: str | Path) -> SparsitySettings | None:
     if "settings" not in state:
         return None
     try:
@@ -54,23 +80,20 @@ def subnet_loader(
       choice: Which one, see :meth:`SuperNet.subnet`.
       tail: End of the result files' names.
       settings: Of a model that was trained without a supernet, to prune it in one shot.
-      rerank: Rank the blocks by the (averaged) weights that are decoded, and not as the training
-        last did, which is what the sub-networks were trained with.
+      rerank: See :func:`restore_supernet`.
     """
 
     def load(args: argparse.Namespace) -> tuple[Transducer, DecodingInfo]:
         model, info = load_decoding_model(args)
-        trained = settings_of(info.checkpoint)
-        if trained is None and settings is None:
+        restored = restore_supernet(model, info.checkpoint, rerank)
+        if restored is None and settings is None:
             raise RecipeError(f"{info.checkpoint} holds no supernet; give the settings to prune by")
-        supernet = make_supernet(model, trained or settings)
+        supernet = restored[1] if restored else make_supernet(model, settings)
         try:
-            if trained is not None and not rerank:
-                supernet.set_ranks(load_checkpoint(Path(info.checkpoint))["method"]["ranks"])
             subnet = supernet.subnet(choice)
-            model.load_state_dict(supernet.bake(subnet))
         except OmniError as e:
             raise RecipeError(f"{info.checkpoint}: {e}") from e
+        model.load_state_dict(supernet.bake(subnet))
         info.measure(model)
         info.subnet = DENSE if subnet.is_dense else subnet.name
         info.tail += tail

@@ -8,11 +8,10 @@ import copy
 import dataclasses
 from pathlib import Path
 
-from emformer.checkpoint import load_checkpoint
 from emformer.decode_model import DecodingInfo, load_decoding_model
 from emformer.errors import RecipeError
 from emformer.model import Transducer
-from omni_emformer.subnet_loader import make_supernet, settings_of
+from omni_emformer.subnet_loader import make_supernet, restore_supernet
 from omni_emformer.system import load_system
 from omni_plugin import OmniError
 
@@ -34,23 +33,16 @@ class Subnets:
 
     def __init__(self, options: argparse.Namespace, system: Path | None = None) -> None:
         self.model, self.info = load_decoding_model(options)
-        try:
-            settings = settings_of(self.info.checkpoint)
-        except OmniError as e:
-            raise RecipeError(f"{self.info.checkpoint}: {e}") from e
-        self.one_shot = settings is None
+        restored = restore_supernet(self.model, self.info.checkpoint)
+        self.one_shot = restored is None
+        if system is not None and not self.one_shot:
+            raise RecipeError(
+                f"{self.info.checkpoint} has a supernet of its own; leave out --system {system}"
+            )
+        self.settings, self.supernet = restored or (None, None)
         if system is not None:
-            if not self.one_shot:
-                raise RecipeError(
-                    f"{self.info.checkpoint} has a supernet of its own; leave out --system {system}"
-                )
-            settings = load_system(system).sparsity
-        self.settings = settings
-        self.supernet = None if settings is None else make_supernet(self.model, settings)
-        if not self.one_shot:
-            # The ranking that was trained last, and not one of the averaged weights: the latter
-            # prunes blocks that the sparsest networks were trained with.
-            self.supernet.set_ranks(load_checkpoint(Path(self.info.checkpoint))["method"]["ranks"])
+            self.settings = load_system(system).sparsity
+            self.supernet = make_supernet(self.model, self.settings)
 
     def levels(self) -> list[float]:
         """What the settings validate, with the extremes; only the model itself without any."""

@@ -4,7 +4,7 @@
 from omni_plugin.errors import OmniError
 from omni_plugin.settings import DistillationSettings, SparsitySettings
 from omni_plugin.supernet import SubNet, SuperNet
-from omni_plugin.training import OmniTraining
+from omni_plugin.training import OmniTraining, make_supernet
 
 __all__ = [
     "DistillationSettings",
@@ -13,4 +13,5 @@ __all__ = [
     "SparsitySettings",
     "SubNet",
     "SuperNet",
+    "make_supernet",
 ]

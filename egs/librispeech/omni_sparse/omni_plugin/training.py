@@ -17,6 +17,16 @@ from omni_plugin.settings import SparsitySettings
 from omni_plugin.supernet import SubNet, SuperNet
 
 
+def make_supernet(model: nn.Module, settings: SparsitySettings) -> SuperNet:
+    """A supernet by its settings, ranked by the weights as they are.
+
+    Raises:
+      OmniError: The settings do not fit the model.
+    """
+    pattern = make_pattern(settings.pattern, settings.score)
+    return SuperNet(model, pattern, settings.include, settings.exclude, settings.max_sparsity)
+
+
 class OmniTraining:
     """What a training loop needs of a supernet.
 
@@ -45,10 +55,7 @@ class OmniTraining:
         rank: int = 0,
     ) -> None:
         self.settings, self.total_updates = settings, total_updates
-        pattern = make_pattern(settings.pattern, settings.score)
-        self.supernet = SuperNet(
-            model, pattern, settings.include, settings.exclude, settings.max_sparsity
-        )
+        self.supernet = make_supernet(model, settings)
         space = LevelSpace(settings.max_sparsity, settings.levels, settings.layer_spread)
         ramp_options, sampler_options = dict(settings.ramp), dict(settings.sampler)
         self.ramp = make_ramp(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from omni_plugin.errors import OmniError
 from omni_plugin.patterns import Pattern
+from omni_plugin.supernet.rules import names_found
 
 
 @dataclass
@@ -103,16 +103,8 @@ def find_weights(
 
 
 def _found(rule: str, names: dict[str, CoveredWeight], what: str) -> list[str]:
-    try:
-        found = [name for name in names if re.search(rule, name)]
-    except re.error as e:
-        raise OmniError(f"{what} rule {rule!r} is not a regular expression: {e}") from None
-    if not found:
-        raise OmniError(
-            f"{what} rule {rule!r} matches none of the model's {len(names)} matrices; "
-            f"their names are like {', '.join(list(names)[:3]) or '(there are none)'}"
-        )
-    return found
+    none = f"matches none of the model's {len(names)} matrices"
+    return names_found(rule, names, f"{what} rule", none)
 
 
 def coverage_report(

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Union
 
 from omni_plugin.errors import OmniError
 from omni_plugin.patterns import check_sparsity
+from omni_plugin.supernet.rules import names_found
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,6 @@ def _by_word(word: str, number: int, max_sparsity: float) -> SubNet:
 def _by_rules(rules: Mapping[str, float], names: Sequence[str]) -> tuple[float, ...]:
     levels = dict.fromkeys(names, 0.0)
     for rule, level in rules.items():
-        try:
-            found = [name for name in names if re.search(rule, name)]
-        except re.error as e:
-            raise OmniError(f"rule {rule!r} is not a regular expression: {e}") from None
-        if not found:
-            raise OmniError(
-                f"rule {rule!r} finds none of the {len(names)} covered weights; their names "
-                f"are like {', '.join(list(names)[:3])}"
-            )
+        found = names_found(rule, names, "rule", f"finds none of the {len(names)} covered weights")
         levels.update(dict.fromkeys(found, level))
     return tuple(levels.values())
