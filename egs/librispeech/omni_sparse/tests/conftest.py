@@ -26,12 +26,38 @@ def run_module(*words: str, check: bool = True, **options) -> subprocess.Complet
     return done
 
 
+def torchrun(module: str, *options: str) -> str:
+    """Run a module in two processes on one CPU; returns what they wrote to stderr."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc_per_node", "2", "-m", module, *options],
+        cwd=RECIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
 def torchaudio_or_skip(module: str):
     """A module of torchaudio; skips loudly where its compiled part does not fit the torch."""
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as e:
         pytest.skip(f"{module.upper()} IS MISSING: {str(e).splitlines()[0]}")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """The order of a sum depends on the number of threads, and with it the last bits."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,33 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two processes on one CPU, as torchrun starts them."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from emformer.checkpoint import load_checkpoint
 from emformer.errors import RecipeError
-from tests.conftest import RECIPE
+from tests.conftest import torchrun
 from tests.emformer.training import trainer, words, write_config
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="with GPUs, each process wants one of its own"
 )
-
-
-def torchrun(*command: str) -> str:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launcher, "--nproc_per_node", "2", "-m", *command],
-        cwd=RECIPE,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from emformer.train import get_parser, make_trainer
 from emformer.trainer import Trainer
 from tests.conftest import RECIPE, TINY_CONFIG
 
+SMALL_BATCHES = {"max_duration": 9}
+
 
 class Interrupted(Exception):
     """Stands for anything that ends a run too early."""
@@ -86,3 +88,47 @@ def same_state(one: Path, other: Path) -> str | None:
         for name in ("train_seconds", "train_waiting"):
             state.pop(name)
     return difference(a, b)
+
+
+def batches(run) -> list:
+    """The batches of the first epoch, as the trainer sees them."""
+    loader = run.data.train_dataloader(run.cut_filter, run.settings, run.seed, 1)
+    return [run.make_batch(raw, augment=False) for raw in loader]
+
+
+def weights(run) -> dict:
+    return {name: value.clone() for name, value in run.model.state_dict().items()}
+
+
+def passes_of(number: int) -> type[TrainingMethod]:
+    class Passes(TrainingMethod):
+        def passes(self, update):
+            return range(number)
+
+        def loss(self, model, batch, which, update):
+            loss, info = super().loss(model, batch, which, update)
+            return loss / number, info
+
+    return Passes
+
+
+class Counting(TrainingMethod):
+    """Has a state; ends the run at ``stop``."""
+
+    stop = None
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.drawn = torch.zeros(1, dtype=torch.int64)
+
+    def passes(self, update):
+        if update == self.stop:
+            raise Interrupted
+        self.drawn += 1
+        return super().passes(update)
+
+    def state_dict(self):
+        return {"drawn": self.drawn}
+
+    def load_state_dict(self, state):
+        self.drawn = state["drawn"].clone()

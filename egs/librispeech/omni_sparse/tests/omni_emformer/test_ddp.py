@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Supernet training by two gloo processes on one CPU, through the real trainer."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from emformer.checkpoint import load_checkpoint
-from tests.conftest import RECIPE
+from tests.conftest import torchrun
 from tests.emformer.training import words, write_config
 from tests.omni_emformer.ddp_run import WAYS
 from tests.omni_emformer.supernets import settings, trainer
@@ -31,17 +27,7 @@ def out(tmp_path_factory, tiny_data, config):
     out = tmp_path_factory.mktemp("ranks")
     given = words(tiny_data, config, out)
     at = given.index("--exp-dir")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    module = ["--nproc_per_node", "2", "-m", "tests.omni_emformer.ddp_run", str(out)]
-    done = subprocess.run(
-        [*launcher, *module, *given[:at], *given[at + 2 :]],
-        cwd=RECIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    torchrun("tests.omni_emformer.ddp_run", str(out), *given[:at], *given[at + 2 :])
     return out
 
 

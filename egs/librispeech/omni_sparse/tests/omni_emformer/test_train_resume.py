@@ -5,7 +5,6 @@ import logging
 from types import SimpleNamespace
 
 import pytest
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from emformer.checkpoint import load_checkpoint
@@ -22,15 +21,6 @@ from tests.omni_emformer.supernets import SANDWICH, method, trainer
 WAYS = {"single": {}, "sandwich": SANDWICH, "grow": {"grow_from": 0.4, "shrink": 0.5}}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    """The order of a sum depends on the number of threads, and with it the last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

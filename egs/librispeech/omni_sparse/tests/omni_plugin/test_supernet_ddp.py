@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two gloo processes on one CPU, as torchrun starts them."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from omni_plugin.supernet import SuperNet
-from tests.conftest import RECIPE
+from tests.conftest import torchrun
 from tests.omni_plugin.ddp_run import EQUAL, OWN, SAMPLERS, UPDATES, draws, loss_of
 from tests.omni_plugin.models import mixed, tokens
 
@@ -26,16 +22,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 def ranks(tmp_path_factory) -> list[dict]:
     """What both ranks wrote."""
     out = tmp_path_factory.mktemp("ranks")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launcher, "--nproc_per_node", "2", "-m", "tests.omni_plugin.ddp_run", str(out)],
-        cwd=RECIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    torchrun("tests.omni_plugin.ddp_run", str(out))
     return [torch.load(out / f"rank-{rank}.pt") for rank in (0, 1)]
 
 
