@@ -23,9 +23,9 @@ _SIGNS = ("out of memory", "allocate memory", "not enough memory", "cudaErrorMem
 
 
 def scan_for_out_of_memory(trainer: Trainer) -> None:
-    """Run all passes of the method over each of the batches most likely to need much memory.
+    """Run the method's passes over each of the batches most likely to need much memory.
 
-    The batches are those of the epoch under way that lhotse finds pessimistic: with the longest
+    The passes are those of the next update and of the last one: a method may begin with few. The batches are those of the epoch under way that lhotse finds pessimistic: with the longest
     cut, the most seconds, the most cuts. Forward and backward are run but no optimizer step, and
     weights, gradients, random numbers and the method's state are afterwards what they were. Not
     through DDP, since each rank has batches of its own.
@@ -66,11 +66,12 @@ def _pessimistic_batches(trainer: Trainer) -> list[CutSet]:
 
 def _forward_backward(trainer: Trainer, raw: dict) -> None:
     batch = trainer.make_batch(raw)
-    for which in trainer.method.passes(trainer.update):
-        with trainer.autocast():
-            loss, _ = trainer.method.loss(trainer.inner, batch, which, trainer.update)
-        loss.backward()
-    trainer.optimizer.zero_grad(set_to_none=True)
+    for update in (trainer.update, trainer.total_updates - 1):
+        for which in trainer.method.passes(update):
+            with trainer.autocast():
+                loss, _ = trainer.method.loss(trainer.inner, batch, which, update)
+            loss.backward()
+        trainer.optimizer.zero_grad(set_to_none=True)
 
 
 @contextmanager

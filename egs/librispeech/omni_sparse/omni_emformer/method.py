@@ -54,14 +54,15 @@ class OmniMethod(TrainingMethod):
         self._teacher = None
         return self.omni.passes(update)
 
+    def cost(self, which: Pass) -> float:
+        return 1 / which.part[1]
+
     def loss(
         self, model: nn.Module, batch: Batch, which: Pass, update: int
     ) -> tuple[Tensor, dict[str, float]]:
         training = torch.is_grad_enabled()
         batch = _part(batch, *which.part)
-        # A part's lattice says nothing of the other parts' utterances.
-        whole = which.part == (0, 1)
-        teaches = training and whole and which.subnet.is_dense and self.omni.distils(update)
+        teaches = training and which.subnet.is_dense and self.omni.distils(update)
         teacher = None if teaches or not training else self._teacher
         scale = loss_scales(self.config, update, self.total_updates)
         dropout = not teaches or self.sparsity.distillation.teacher_dropout
@@ -76,7 +77,7 @@ class OmniMethod(TrainingMethod):
             distilled = self._distillation(out, teacher, batch)
             info["distillation"] = float(distilled) * info["frames"]
             loss = loss + self.sparsity.distillation.weight * distilled
-        return which.weight / which.part[1] * loss, info
+        return which.weight * loss, info
 
     def _distillation(self, out: TransducerOutput, teacher: TransducerOutput, batch: Batch):
         """Divergence from the full network an encoder frame."""

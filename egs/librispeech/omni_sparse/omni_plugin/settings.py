@@ -44,7 +44,7 @@ class SparsitySettings:
 
     Args:
       pattern: ``RxC``, ``N:M`` or ``unstructured``; see :func:`omni_plugin.patterns.make_pattern`.
-      score: Of a block, ``l1`` or ``l2``.
+      score: Of a block, ``l1``, ``l2`` or ``random``, which is drawn once.
       include, exclude: Rules on the names of weights, see
         :func:`omni_plugin.supernet.find_weights`.
       max_sparsity: The highest in play.
@@ -56,6 +56,8 @@ class SparsitySettings:
         :mod:`omni_plugin.sampling.ramp`.
       grow_from: Share of the run before which, ramp by ramp, only the sparsest sub-network is
         trained; from then on the sampler draws. 0 lets it draw from the start.
+      grow_until: Share of the run from which the full network is drawn; between the two the
+        densest one grows, see :class:`omni_plugin.sampling.Schedule`.
       shrink: Factor on the weights that are pruned at a refresh before ``grow_from``. Small ones
         let the denser sub-networks start from what the sparsest has learnt.
       refresh_every: Updates between two rankings of the blocks.
@@ -77,6 +79,7 @@ class SparsitySettings:
         default_factory=lambda: {"name": "cubic", "start": 0.15, "end": 0.55}
     )
     grow_from: float = 0.0
+    grow_until: float = 0.0
     shrink: float = 1.0
     refresh_every: int = 50
     freeze_from: float = 0.6
@@ -87,7 +90,7 @@ class SparsitySettings:
     def __post_init__(self) -> None:
         if self.refresh_every < 1:
             raise OmniError(f"sparsity.refresh_every is {self.refresh_every}; it must be >= 1")
-        for name in ("freeze_from", "grow_from", "shrink"):
+        for name in ("freeze_from", "grow_from", "grow_until", "shrink"):
             if not 0 <= getattr(self, name) <= 1:
                 value = getattr(self, name)
                 raise OmniError(f"sparsity.{name} is {value}; it must lie in [0, 1]")

@@ -12,7 +12,7 @@ from torch import nn
 from omni_plugin.distillation import AdaptiveDropout
 from omni_plugin.errors import OmniError
 from omni_plugin.patterns import make_pattern
-from omni_plugin.sampling import LevelSpace, Pass, make_ramp, make_sampler
+from omni_plugin.sampling import LevelSpace, Pass, Schedule, make_ramp, make_sampler
 from omni_plugin.settings import SparsitySettings
 from omni_plugin.supernet import SubNet, SuperNet
 
@@ -25,6 +25,20 @@ def make_supernet(model: nn.Module, settings: SparsitySettings) -> SuperNet:
     """
     pattern = make_pattern(settings.pattern, settings.score)
     return SuperNet(model, pattern, settings.include, settings.exclude, settings.max_sparsity)
+
+
+def make_schedule(settings: SparsitySettings) -> Schedule:
+    """Which sparsities are in play when, by settings.
+
+    Raises:
+      OmniError: They are impossible.
+    """
+    options = dict(settings.ramp)
+    ramp = make_ramp(options.pop("name"), options.pop("start", 0.0), options.pop("end", 1.0))
+    if options:
+        raise OmniError(f"sparsity.ramp: unknown {next(iter(options))!r}")
+    growth = settings.grow_from, max(settings.grow_from, settings.grow_until)
+    return Schedule(settings.max_sparsity, ramp, *growth)
 
 
 class OmniTraining:
@@ -57,16 +71,16 @@ class OmniTraining:
         self.settings, self.total_updates = settings, total_updates
         self.supernet = make_supernet(model, settings)
         space = LevelSpace(settings.max_sparsity, settings.levels, settings.layer_spread)
-        ramp_options, sampler_options = dict(settings.ramp), dict(settings.sampler)
-        self.ramp = make_ramp(
-            ramp_options.pop("name"), ramp_options.pop("start", 0.0), ramp_options.pop("end", 1.0)
-        )
-        if ramp_options:
-            raise OmniError(f"sparsity.ramp: unknown {next(iter(ramp_options))!r}")
-        name = sampler_options.pop("name")
+        options = dict(settings.sampler)
+        name, schedule = options.pop("name"), make_schedule(settings)
         self.sampler = make_sampler(
-            name, self.supernet, space, self.ramp, total_updates, seed, rank, **sampler_options
+            name, self.supernet, space, schedule, total_updates, seed, rank, **options
         )
+        if settings.distillation and not self.sampler.teaches:
+            raise OmniError(
+                f"sparsity.distillation: with the sampler {name} no pass of "
+                "the full network comes before the others on their batch; use sandwich"
+            )
         self.dropout = AdaptiveDropout(model)
         # The extremes are always among them.
         levels = sorted({0.0, *settings.valid_levels, settings.max_sparsity})
@@ -75,14 +89,12 @@ class OmniTraining:
     def passes(self, update: int) -> tuple[Pass, ...]:
         """Sub-networks of an update (counted from 0); ranks the blocks anew where that is due."""
         done = update / max(1, self.total_updates)
-        limit = self.sampler.limit(update)
-        growing = done >= self.settings.grow_from
+        schedule = self.sampler.schedule
         if update % self.settings.refresh_every == 0 and done < self.settings.freeze_from:
             self.supernet.refresh_ranks()
-            if not growing and limit:
-                self.supernet.shrink_pruned(limit, self.settings.shrink)
-        if not growing and limit:
-            return (Pass(self.sampler.sparsest(limit)),)
+            sparsest = schedule(done).sparsest
+            if sparsest and not schedule.is_growing(done):
+                self.supernet.shrink_pruned(sparsest, self.settings.shrink)
         return self.sampler.passes(update)
 
     @contextmanager
@@ -114,8 +126,9 @@ class OmniTraining:
         """
         if "settings" not in state:
             raise OmniError("the checkpoint is of no supernet; use another experiment folder")
+        before = SparsitySettings.from_dict(state["settings"]).to_dict()
         for name, value in self.settings.to_dict().items():
-            was = state["settings"].get(name)
+            was = before[name]
             if was != value and name != "valid_levels":
                 raise OmniError(
                     f"sparsity.{name} was {was} and is now {value}; use another experiment folder"

@@ -4,6 +4,7 @@
 from omni_plugin.sampling.draws import LevelSpace, generator
 from omni_plugin.sampling.ramp import RAMPS, CubicRamp, LinearRamp, Ramp, make_ramp
 from omni_plugin.sampling.samplers import SAMPLERS, Pass, Sampler, make_sampler
+from omni_plugin.sampling.schedule import Schedule, Span
 
 __all__ = [
     "RAMPS",
@@ -14,6 +15,8 @@ __all__ = [
     "Pass",
     "Ramp",
     "Sampler",
+    "Schedule",
+    "Span",
     "generator",
     "make_ramp",
     "make_sampler",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from omni_plugin.errors import OmniError
 from omni_plugin.patterns import check_sparsity
+from omni_plugin.sampling.schedule import Span
 
 
 def generator(seed: int, step: int, *more: object) -> random.Random:
@@ -42,16 +43,16 @@ class LevelSpace:
         if not 0 <= self.layer_spread <= 1:
             raise OmniError(f"layer_spread is {self.layer_spread}; it must lie in [0, 1]")
 
-    def size(self, rng: random.Random, limit: float) -> float:
-        """A total sparsity up to ``limit``; the limit itself if no level above 0 is within."""
+    def size(self, rng: random.Random, span: Span) -> float:
+        """A total sparsity within the span; its sparsest if no level is between the two ends."""
         if not self.levels:
-            return rng.uniform(0, limit)
-        below = [level for level in self.levels if 0 < level <= limit]
+            return rng.uniform(*span)
+        within = [level for level in self.levels if span.densest < level <= span.sparsest]
         # While the ramp is below the lowest level, the ramp is what there is to train.
-        return rng.choice(below) if below else limit
+        return rng.choice(within) if within else span.sparsest
 
     def layers(
-        self, rng: random.Random, size: float, weights: Sequence[int], limit: float
+        self, rng: random.Random, size: float, weights: Sequence[int], span: Span
     ) -> tuple[float, ...]:
         """A level for each weight, whose mean over all parameters is the size drawn.
 
@@ -62,7 +63,7 @@ class LevelSpace:
           rng: See :func:`generator`.
           size: Of the whole sub-network.
           weights: Parameters of each layer.
-          limit: No layer is sparser.
+          span: No layer is denser or sparser.
         """
         if not self.layer_spread:
             return (size,) * len(weights)
@@ -70,7 +71,7 @@ class LevelSpace:
         total = sum(weights)
 
         def at(shift: float) -> list[float]:
-            return [min(max(size + n + shift, 0.0), limit) for n in noise]
+            return [min(max(size + n + shift, span.densest), span.sparsest) for n in noise]
 
         low, high = -1.0, 1.0
         for _ in range(40):  # bisection: the mean grows with the shift

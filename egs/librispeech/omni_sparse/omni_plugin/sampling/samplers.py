@@ -11,7 +11,7 @@ from typing import Any
 
 from omni_plugin.errors import OmniError
 from omni_plugin.sampling.draws import LevelSpace, generator
-from omni_plugin.sampling.ramp import Ramp
+from omni_plugin.sampling.schedule import Schedule, Span
 from omni_plugin.supernet import SubNet, SuperNet
 
 
@@ -38,7 +38,7 @@ class Sampler(ABC):
     Args:
       supernet: Its sub-networks are drawn.
       space: Sparsities that may be drawn.
-      ramp: How the highest one grows.
+      schedule: Which are in play when.
       total_updates: Of the run.
       seed: Of the draws.
       rank: This process among those of the run; only samplers that want different draws use it.
@@ -50,12 +50,14 @@ class Sampler(ABC):
 
     #: Settings of this sampler and their values if nothing is said.
     defaults: dict[str, Any] = {}
+    #: Whether the full network's pass comes first, on the batch of the others: it can teach them.
+    teaches = False
 
     def __init__(
         self,
         supernet: SuperNet,
         space: LevelSpace,
-        ramp: Ramp,
+        schedule: Schedule,
         total_updates: int,
         seed: int = 0,
         rank: int = 0,
@@ -71,45 +73,45 @@ class Sampler(ABC):
                     f"{type(self).__name__}: option {name} is {value!r}; it must be of type "
                     f"{kind.__name__}"
                 )
-        self.supernet, self.space, self.ramp = supernet, space, ramp
+        self.supernet, self.space, self.schedule = supernet, space, schedule
         self.total_updates, self.seed, self.rank = total_updates, seed, rank
         self.options = {**self.defaults, **options}
 
     @abstractmethod
-    def draw(self, rng: random.Random, limit: float) -> Sequence[Pass]:
-        """Passes of an update in which nothing is sparser than ``limit`` (> 0), in order."""
+    def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
+        """Passes of an update in which the sparsities of a span are in play, in order."""
 
     def passes(self, update: int) -> tuple[Pass, ...]:
-        """Passes of an update, counted from 0; only the dense network before the ramp starts."""
-        limit = self.limit(update)
-        if limit == 0:
-            return (Pass(self.dense()),)
-        return tuple(self.draw(generator(self.seed, update), limit))
+        """Passes of an update, counted from 0; one where only one sparsity is in play."""
+        span = self.span(update)
+        if span.densest == span.sparsest:
+            return (Pass(self.sparsest(span) if span.sparsest else self.densest(span)),)
+        return tuple(self.draw(generator(self.seed, update), span))
 
-    def limit(self, update: int) -> float:
-        """Highest sparsity in play at an update."""
-        return self.space.max_sparsity * self.ramp(update / max(1, self.total_updates))
+    def span(self, update: int) -> Span:
+        """Sparsities in play at an update."""
+        return self.schedule(update / max(1, self.total_updates))
 
-    def dense(self) -> SubNet:
-        return self.supernet.subnet("dense")
+    def densest(self, span: Span) -> SubNet:
+        return self.supernet.subnet(span.densest, "densest" if span.densest else "dense")
 
-    def sparsest(self, limit: float) -> SubNet:
-        return self.supernet.subnet(limit, "sparsest")
+    def sparsest(self, span: Span) -> SubNet:
+        return self.supernet.subnet(span.sparsest, "sparsest")
 
-    def between(self, rng: random.Random, limit: float) -> SubNet:
-        """A sub-network of a random size up to ``limit``."""
-        size = self.space.size(rng, limit)
-        levels = self.space.layers(rng, size, self.supernet.layer_sizes, limit)
+    def between(self, rng: random.Random, span: Span) -> SubNet:
+        """A sub-network of a random size within a span."""
+        size = self.space.size(rng, span)
+        levels = self.space.layers(rng, size, self.supernet.layer_sizes, span)
         return self.supernet.subnet(levels, f"{size:.2f}")
 
-    def mixed(self, rng: random.Random, limit: float) -> SubNet:
-        """Dense, sparsest or in between, by the shares in the options."""
+    def mixed(self, rng: random.Random, span: Span) -> SubNet:
+        """Densest, sparsest or in between, by the shares in the options."""
         kind = rng.random()
         if kind < self.options["dense_share"]:
-            return self.dense()
+            return self.densest(span)
         if kind < self.options["dense_share"] + self.options["sparsest_share"]:
-            return self.sparsest(limit)
-        return self.between(rng, limit)
+            return self.sparsest(span)
+        return self.between(rng, span)
 
     def _check_shares(self) -> None:
         dense, sparsest = self.options["dense_share"], self.options["sparsest_share"]
@@ -128,22 +130,22 @@ class SingleSampler(Sampler):
         super().__init__(*args, **options)
         self._check_shares()
 
-    def draw(self, rng: random.Random, limit: float) -> Sequence[Pass]:
-        return (Pass(self.mixed(rng, limit)),)
+    def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
+        return (Pass(self.mixed(rng, span)),)
 
 
 class PerRankSampler(SingleSampler):
     """One sub-network an update and rank: with N ranks an update trains N of them."""
 
-    def draw(self, rng: random.Random, limit: float) -> Sequence[Pass]:
+    def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
         own = generator(rng.getrandbits(62), self.rank)
-        return (Pass(self.mixed(own, limit)),)
+        return (Pass(self.mixed(own, span)),)
 
 
 class SplitSampler(Sampler):
     """Several sub-networks an update, each on its own part of the batch, at the cost of one.
 
-    What ``per-rank`` does over processes, within one: the dense network, then random ones.
+    What ``per-rank`` does over processes, within one: the densest network, then random ones.
     """
 
     defaults = {"parts": 2, "sparsest_share": 0.3, "dense_share": 0.0}
@@ -154,34 +156,35 @@ class SplitSampler(Sampler):
         if self.options["parts"] < 2:
             raise OmniError(f"parts is {self.options['parts']}; a batch is split in 2 or more")
 
-    def draw(self, rng: random.Random, limit: float) -> Sequence[Pass]:
+    def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
         parts = self.options["parts"]
-        others = [self.mixed(rng, limit) for _ in range(parts - 1)]
+        others = [self.mixed(rng, span) for _ in range(parts - 1)]
         return [
-            Pass(subnet, part=(number, parts))
-            for number, subnet in enumerate([self.dense(), *others])
+            Pass(subnet, weight=1 / parts, part=(number, parts))
+            for number, subnet in enumerate([self.densest(span), *others])
         ]
 
 
 class SandwichSampler(Sampler):
-    """Dense, sparsest, and ``random`` sub-networks in between, on the whole batch each.
+    """Densest, sparsest, and ``random`` sub-networks in between, on the whole batch each.
 
     The sandwich rule of Yu and Huang, "Universally slimmable networks", 2019. It costs as many
     dense updates as there are passes.
     """
 
     defaults = {"random": 1, "sparsest": True}
+    teaches = True
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         if self.options["random"] < 0:
             raise OmniError(f"random is {self.options['random']}; it must be 0 or more")
 
-    def draw(self, rng: random.Random, limit: float) -> Sequence[Pass]:
-        found = [self.dense()]
+    def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
+        found = [self.densest(span)]
         if self.options["sparsest"]:
-            found.append(self.sparsest(limit))
-        found += [self.between(rng, limit) for _ in range(self.options["random"])]
+            found.append(self.sparsest(span))
+        found += [self.between(rng, span) for _ in range(self.options["random"])]
         return [Pass(subnet, weight=1 / len(found)) for subnet in found]
 
 

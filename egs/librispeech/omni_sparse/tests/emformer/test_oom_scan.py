@@ -71,6 +71,21 @@ def test_the_scan_runs_every_pass_on_the_largest_batches(config, tiny_data, tmp_
     assert max(t for *_, t in seen) == max(t for _, t in everything)
 
 
+def test_the_scan_runs_the_passes_of_the_last_update_too(config, tiny_data, tmp_path):
+    seen = set()
+
+    class Growing(TrainingMethod):
+        def passes(self, update):
+            return range(2) if update == self.total_updates - 1 else range(1)
+
+        def loss(self, model, batch, which, update):
+            seen.add(which)
+            return super().loss(model, batch, which, update)
+
+    scan_for_out_of_memory(trainer(tiny_data, config, tmp_path, method=Growing))
+    assert seen == {0, 1}
+
+
 @pytest.mark.parametrize(
     "error",
     [

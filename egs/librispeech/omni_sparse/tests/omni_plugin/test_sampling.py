@@ -14,6 +14,7 @@ from omni_plugin.sampling import (
     LevelSpace,
     Pass,
     Sampler,
+    Schedule,
     make_sampler,
 )
 from omni_plugin.supernet import SuperNet
@@ -25,9 +26,18 @@ SIZES = SUPERNET.layer_sizes
 every_sampler = pytest.mark.parametrize("name", list(SAMPLERS))
 
 
-def make(name: str, spread=0.2, levels=(), ramp=(0.1, 0.5), seed=3, rank=0, **options) -> Sampler:
-    space, ramp = LevelSpace(0.9, levels, spread), CubicRamp(*ramp)
-    return make_sampler(name, SUPERNET, space, ramp, UPDATES, seed=seed, rank=rank, **options)
+def make(
+    name: str,
+    spread=0.2,
+    levels=(),
+    ramp=(0.1, 0.5),
+    growth=(0.0, 0.0),
+    seed=3,
+    rank=0,
+    **options,
+) -> Sampler:
+    space, schedule = LevelSpace(0.9, levels, spread), Schedule(0.9, CubicRamp(*ramp), *growth)
+    return make_sampler(name, SUPERNET, space, schedule, UPDATES, seed, rank, **options)
 
 
 def all_passes(sampler: Sampler, updates=range(UPDATES)) -> list[tuple[Pass, ...]]:
@@ -91,22 +101,22 @@ def test_only_the_dense_network_is_trained_before_the_ramp(name):
 
 
 @every_sampler
-def test_nothing_is_sparser_than_the_ramp_allows(name):
-    sampler, most = make(name), 0.0
+@pytest.mark.parametrize("growth", [(0.0, 0.0), (0.6, 0.9)])
+def test_nothing_is_denser_or_sparser_than_the_schedule_allows(name, growth):
+    sampler, sizes = make(name, growth=growth), []
     for update in range(UPDATES):
-        limit = sampler.limit(update)
+        span = sampler.span(update)
         for one in sampler.passes(update):
-            assert max(one.subnet.levels) <= limit
-            assert min(one.subnet.levels) >= 0
-            most = max(most, size_of(one))
-    assert most == pytest.approx(0.9)
+            assert span.densest <= min(one.subnet.levels)
+            assert max(one.subnet.levels) <= span.sparsest
+            sizes.append(size_of(one))
+    assert min(sizes) == 0 and max(sizes) == pytest.approx(0.9)
 
 
-def test_the_limit_is_the_ramps_share_of_the_highest_sparsity():
-    sampler = make("single")
-    for update in (0, 40, 41, 100, 150, 200, 399):
-        x = min(max((update / 400 - 0.1) / 0.4, 0), 1)
-        assert sampler.limit(update) == pytest.approx(0.9 * (1 - (1 - x) ** 3))
+@every_sampler
+def test_where_one_sparsity_is_in_play_there_is_one_pass(name):
+    sampler = make(name, growth=(0.6, 0.6), ramp=(0.0, 0.0))
+    assert sampler.passes(0) == (Pass(SUPERNET.subnet(0.9, "sparsest")),)
 
 
 @every_sampler
@@ -158,7 +168,7 @@ def test_the_sandwich_has_both_extremes_and_random_ones(count):
         passes = sampler.passes(update)
         first, second, *others = (one.subnet for one in passes)
         assert first.is_dense and first.name == "dense"
-        assert set(second.levels) == {sampler.limit(update)} and second.name == "sparsest"
+        assert set(second.levels) == {sampler.span(update).sparsest} and second.name == "sparsest"
         assert len(others) == count
         assert sum(one.weight for one in passes) == pytest.approx(1)
         assert {one.part for one in passes} == {(0, 1)}
@@ -177,6 +187,7 @@ def test_the_split_gives_every_part_of_the_batch_to_one_sub_network(parts):
         passes = sampler.passes(update)
         assert [one.part for one in passes] == [(number, parts) for number in range(parts)]
         assert passes[0].subnet.is_dense
+        assert sum(one.weight for one in passes) == pytest.approx(1)
 
 
 @every_sampler
@@ -242,9 +253,9 @@ def test_a_new_sampler_is_its_draw_alone():
     class Alternating(Sampler):
         defaults = {"level": 0.5}
 
-        def draw(self, rng, limit):
-            return [Pass(self.supernet.subnet(min(limit, self.options["level"])))]
+        def draw(self, rng, span):
+            return [Pass(self.supernet.subnet(min(span.sparsest, self.options["level"])))]
 
-    space, ramp = LevelSpace(), CubicRamp(0.0, 0.0)
-    sampler = Alternating(SUPERNET, space, ramp, UPDATES, level=0.7)
+    schedule = Schedule(0.9, CubicRamp(0.0, 0.0))
+    sampler = Alternating(SUPERNET, LevelSpace(), schedule, UPDATES, level=0.7)
     assert sampler.passes(9) == (Pass(SUPERNET.subnet(0.7)),)

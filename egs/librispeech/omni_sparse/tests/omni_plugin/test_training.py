@@ -95,6 +95,14 @@ WRONG = {
     ),
     "a ramp": ({"ramp": {"name": "steep"}}, "ramp 'steep' is unknown; known: cubic, linear"),
     "a ramp's option": ({"ramp": {"name": "cubic", "top": 1}}, "sparsity.ramp: unknown 'top'"),
+    "a growth's order": (
+        {"grow_from": 0.9, "grow_until": 1.5},
+        r"sparsity.grow_until is 1.5; it must lie in \[0, 1\]",
+    ),
+    "a teacher that does not come first": (
+        {"distillation": {}},
+        "sparsity.distillation: with the sampler single no pass of the full network comes before",
+    ),
     "a ramp's order": (
         {"ramp": {"name": "cubic", "start": 0.6, "end": 0.5}},
         "ramp from 0.6 to 0.5: needs 0 <= start",
@@ -153,6 +161,13 @@ def test_all_sizes_grow_from_the_sparsest_where_that_is_wanted():
     growing = [update[0].subnet.levels[0] for update in passes[5:10]]
     assert growing == sorted(growing) and 0 < growing[0] < growing[-1] < 0.9
     assert passes[15:] == [omni.sampler.passes(update) for update in range(15, UPDATES)]
+
+
+def test_the_densest_grows_step_by_step_where_that_is_wanted():
+    ramp = {"name": "linear", "start": 0.0, "end": 0.0}
+    omni = make(grow_from=0.25, grow_until=0.5, ramp=ramp, sampler={"name": "sandwich"})
+    densest = [max(omni.passes(update)[0].subnet.levels) for update in range(UPDATES)]
+    assert densest == pytest.approx([0.9] * 6 + [0.9 * (6 - i) / 6 for i in range(6)] + [0.0] * 12)
 
 
 def test_what_is_pruned_shrinks_at_each_ranking_before_growth():
@@ -264,14 +279,14 @@ def test_the_model_itself_can_be_called_where_masked_is_opened(tmp_path):
 
 def test_distillation_starts_when_it_is_said_to():
     assert not make().distils(UPDATES - 1)
-    omni = make(distillation={"start": 0.5})
+    omni = make(distillation={"start": 0.5}, sampler={"name": "sandwich"})
     assert [update for update in range(UPDATES) if omni.distils(update)] == list(range(12, 24))
 
 
 # 4. State.
 
 
-GROWING = {"grow_from": 0.4, "shrink": 0.5}
+GROWING = {"grow_from": 0.4, "grow_until": 0.6, "shrink": 0.5}
 RUNS = {**{name: {"sampler": {"name": name}} for name in SAMPLERS}, "growing": GROWING}
 
 
@@ -325,10 +340,16 @@ def test_frozen_ranks_are_part_of_the_state():
     ],
 )
 def test_other_settings_are_refused_by_name(name, value):
-    state = make().state_dict()
+    before = {"sampler": {"name": "sandwich"}}
     said = f"sparsity.{name} was .* and is now .*; use another experiment folder"
     with pytest.raises(OmniError, match=said):
-        make(**{name: value}).load_state_dict(state)
+        make(**{**before, name: value}).load_state_dict(make(**before).state_dict())
+
+
+def test_a_state_from_before_a_setting_existed_has_its_default():
+    state = make().state_dict()
+    del state["settings"]["grow_until"]
+    make().load_state_dict(state)
 
 
 def test_other_levels_may_be_validated():
