@@ -10,12 +10,10 @@ data_dir=
 dl_dir=download
 fsdd_dir=
 config=
-exp_dir=
-system=dense
-omni_system=conf/systems/omni.yaml
-omni_exp_dir=
+exp_root=
+systems="dense omni one_shot"
 report_dir=
-seed=0
+seeds=0
 nj=$(nproc)
 world_size=1
 ngpu=
@@ -31,6 +29,9 @@ beam_size=4
 levels=
 sweep_methods="greedy_search modified_beam_search"
 sweep_modes=chunk-wise
+search_system=omni
+search_cost=params
+evaluations=500
 set=k2
 python=
 dry_run=false
@@ -41,7 +42,8 @@ Usage: ./run.sh [--stage N] [--stop-stage N] [--option value ...]
 Without options: the whole recipe on synthetic speech, on the CPU, to tables and plots of word error
 rates: a dense model, and a supernet with a sub-network for every size.
 
-Stages (inputs -> outputs; D is the data folder, E the dense experiment's, O the supernet's)
+Stages (inputs -> outputs; D is the data folder, X that of all experiments, E that of the dense
+model of the first seed: X/dense, or X/dense-seedN where that seed is N)
   -1  environment     packages -> a line for each; installs them if there are none (install.sh)
    0  corpus          -> D/audio (synthetic) or download/ (LibriSpeech)
    1  manifests       audio -> D/manifests
@@ -53,9 +55,12 @@ Stages (inputs -> outputs; D is the data folder, E the dense experiment's, O the
    7  decoding        E/epoch-N.pt -> E/<method>/wer-summary-*.txt (simulated streaming)
    8  decoding        E/epoch-N.pt -> E/streaming/<method>/wer-summary-*.txt (chunk by chunk), and
                       a table of both modes, E/report.md
-   9  supernet        D/fbank, D/lang_bpe_<V> -> O/epoch-N.pt: one training, every sparsity
-  10  sweep           {E,O}/epoch-N.pt -> {E,O}/results.jsonl: every level (E's pruned in one shot)
-  11  report          {E,O}/results.jsonl -> exp/<corpus>/RESULTS.md and plots
+   9  systems         D/fbank, D/lang_bpe_<V> -> X/*/epoch-N.pt: all others, such as a supernet,
+                      which is one training for every sparsity
+  10  sweep           X/*/epoch-N.pt -> X/*/results.jsonl: every size of every system
+  11  report          X/*/results.jsonl -> X/RESULTS.md and plots
+  12  search          X/omni/epoch-N.pt -> X/omni/search/front.json, front.md and plots: the best
+                      sub-network of every size (not run without --stop-stage 12)
 
 What to run on
   --corpus NAME       synthetic, fsdd, fsdd_all, mini_librispeech, librispeech_100, librispeech,
@@ -63,16 +68,18 @@ What to run on
   --fsdd-dir DIR      a checkout of the Free Spoken Digit Dataset (corpus fsdd)
   --dl-dir DIR        LibriSpeech and MUSAN are downloaded to it, or already there (default: download)
   --data-dir DIR      D (default: data/<corpus>)
-  --exp-dir DIR       E (default: exp/<corpus>/<system>)
-  --system NAME       what E and its rows in result tables are called (default: dense)
-  --omni-system FILE  how the supernet is made and trained (default: conf/systems/omni.yaml)
-  --omni-exp-dir DIR  O (default: exp/<corpus>/<name of that file>)
+  --exp-root DIR      X (default: exp/<corpus>); its folders are <system>, <system>-<level>,
+                      <system>-seed<N> and <system>-<level>-seed<N>
+  --systems "dense omni dsnn pruned small_dense shallow simple_top_k iterative_zero_out random_mask
+             one_shot"  files of conf/systems, or YAML files of your own
+                      (default: dense omni one_shot)
+  --seeds "0 1 2"     each system is trained with each (default: 0)
   --config FILE       model and training settings (default: conf/demo.yaml, for fsdd conf/fsdd.yaml,
-                      for LibriSpeech conf/librispeech.yaml), of both models
+                      for LibriSpeech conf/librispeech.yaml), of all systems
   --on-the-fly true   compute features while training and decoding, store none
 
-Training (both models alike)
-  --seed N  --num-epochs N  --max-duration SECONDS  --dtype float32|float16|bfloat16
+Training (all systems alike)
+  --num-epochs N  --max-duration SECONDS  --dtype float32|float16|bfloat16
   --world-size N      processes, one for each GPU (also --ngpu)
 
 Decoding
@@ -81,10 +88,14 @@ Decoding
   --decoding-methods "greedy_search modified_beam_search fast_beam_search"  --beam-size N
 
 Sweep and report
-  --levels "0 0.5 0.9"  sparsities (default: those that the supernet validates)
+  --levels "0 0.5 0.9"  of supernets and one_shot (default: those that the system validates)
   --sweep-methods "greedy_search modified_beam_search"
   --sweep-modes "simulated chunk-wise"  (default: chunk-wise)
-  --report-dir DIR    of RESULTS.md and its plots (default: exp/<corpus>)
+  --report-dir DIR    of RESULTS.md and its plots (default: X)
+
+Search
+  --search-system omni  a file of conf/systems (or of your own) whose supernet is searched
+  --search-cost params|bytes|macs|chunk-ms  --evaluations N  (default: params, 500)
 
 Others
   --set k2|current    package set of install.sh, where none is active
@@ -135,22 +146,23 @@ in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 for name in stage stop_stage; do
   [[ ${!name} =~ ^-?[0-9]+$ ]] || fail_usage "--${name//_/-} takes a number, not '${!name}'"
 done
-for name in nj world_size seed avg beam_size epoch num_epochs; do
+for name in nj evaluations world_size avg beam_size epoch num_epochs; do
   [[ ${!name} =~ ^[0-9]*$ ]] || fail_usage "--${name//_/-} takes a number, not '${!name}'"
 done
+[[ $seeds =~ ^[0-9]+(\ +[0-9]+)*$ ]] || fail_usage "--seeds takes numbers, not '$seeds'"
 [ "$stage" -le "$stop_stage" ] ||
   fail_usage "nothing to do: --stage $stage is after --stop-stage $stop_stage"
 
 # What another call needs to work on the same files.
 same_options="--corpus $corpus"
-for name in data_dir exp_dir omni_exp_dir fsdd_dir dl_dir; do
+for name in data_dir exp_root fsdd_dir dl_dir; do
   [[ -z ${!name} || $name:${!name} = dl_dir:download ]] ||
     same_options+=" --${name//_/-} ${!name}"
 done
-[ "$system" = dense ] || same_options+=" --system $system"
-[ "$omni_system" = conf/systems/omni.yaml ] || same_options+=" --omni-system $omni_system"
+[ "$systems" = "dense omni one_shot" ] || same_options+=" --systems \"$systems\""
+[ "$seeds" = 0 ] || same_options+=" --seeds \"$seeds\""
 
-for name in config data_dir exp_dir omni_system omni_exp_dir report_dir fsdd_dir dl_dir python; do
+for name in config data_dir exp_root report_dir fsdd_dir dl_dir python; do
   if [[ -n ${!name} && ${!name} != /* && $name:${!name} != dl_dir:download ]]; then
     printf -v "$name" '%s' "$(from_caller "${!name}")"
   fi
@@ -189,10 +201,8 @@ else
   musan=$(python3 -m local.corpus "$corpus" --get musan)
 fi
 data_dir=${data_dir:-data/$corpus_name}
-exp_dir=${exp_dir:-exp/$corpus_name/$system}
-omni_name=$(basename "${omni_system%.*}")
-omni_exp_dir=${omni_exp_dir:-exp/$corpus_name/$omni_name}
-report_dir=${report_dir:-exp/$corpus_name}
+exp_root=${exp_root:-exp/$corpus_name}
+report_dir=${report_dir:-$exp_root}
 lang_dir=$data_dir/lang_bpe_$vocab_size
 case $corpus_name in
   synthetic) config=${config:-conf/demo.yaml} ;;
@@ -267,21 +277,70 @@ if in_stages 5; then
   log "Stage 5 done: $lang_dir; next: training (stage 6)"
 fi
 
-# The dense model and the supernet: the same data, seed and number of updates.
+# The file of a system, which is a name or a path.
+system_file() {
+  case $1 in
+    */* | *.yaml | *.yml) from_caller "$1" ;;
+    *) echo "conf/systems/$1.yaml" ;;
+  esac
+}
+
+# The line of a section in a system's file, or in the file that it is like; fails without one.
+section_of() {
+  local section=$1 file=$2 like
+  grep "^$section:" "$file" && return
+  like=$(sed -n 's/^like: *\([^ #]*\).*/\1/p' "$file")
+  [ -n "$like" ] && grep "^$section:" "$(dirname "$file")/$like"
+}
+is_one_shot() { section_of one_shot "$1" > /dev/null; }
+
+# The folder of a system's training of a seed, at a level (- for systems without).
+folder_of() {
+  local name=$1 seed=$2 level=$3
+  [ "$level" = - ] || name+=-$(LC_ALL=C printf '%.2f' "$level")
+  [ "$seed" = 0 ] || name+=-seed$seed
+  echo "$exp_root/$name"
+}
+
+# Calls a function with the name, file, seed, level and folder of each training of stages 9 and 10.
+for_each_run() {
+  local seed system file name level own_levels
+  for seed in $seeds; do
+    for system in $systems; do
+      file=$(system_file "$system")
+      [ -e "$file" ] || fail "--systems: there is no $file; see conf/systems"
+      name=$(basename "${file%.*}")
+      if is_one_shot "$file" && [[ " $systems " != *" dense "* ]]; then
+        fail_usage "--systems: $system prunes the dense model; name dense, too"
+      fi
+      own_levels=$(section_of levels "$file" | sed -n 's/.*\[\(.*\)\].*/\1/p' | tr ',' ' ') || true
+      for level in ${own_levels:--}; do
+        "$1" "$name" "$file" "$seed" "$level" "$(folder_of "$name" "$seed" "$level")"
+      done
+    done
+  done
+}
+
+[ "$stop_stage" -lt 9 ] || for_each_run :  # a mistake is told before hours of training
+first_seed=${seeds%% *}
+exp_dir=$(folder_of dense "$first_seed" -)
+
+# All systems: the same data and number of updates.
 launcher=(python3)
 if [ "$world_size" -gt 1 ]; then
   launcher=(python3 -m torch.distributed.run --standalone --nproc_per_node "$world_size")
 fi
-train_options=(--lang-dir "$lang_dir" --seed "$seed" --dtype "$dtype")
+train_options=(--lang-dir "$lang_dir" --dtype "$dtype")
 train_options+=("${data_options[@]}" --on-the-fly-feats "$on_the_fly")
 [ -z "$num_epochs" ] || train_options+=(--num-epochs "$num_epochs")
 [ -z "$max_duration" ] || train_options+=(--max-duration "$max_duration")
 
 if in_stages 6; then
-  log "Stage 6: training of $system"
+  log "Stage 6: training of the dense model, seed $first_seed"
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
-  run "${launcher[@]}" -m emformer.train --config "$config" --exp-dir "$exp_dir" "${train_options[@]}"
+  run "${launcher[@]}" -m emformer.train --config "$config" --exp-dir "$exp_dir" \
+    --seed "$first_seed" "${train_options[@]}"
   log "Stage 6 done: $exp_dir; curves: tensorboard --logdir $exp_dir/tensorboard;" \
     "next: decoding (stages 7 and 8)"
 fi
@@ -290,7 +349,7 @@ weights_options=("${data_options[@]}" --avg "$avg")
 weights_options+=(--use-averaged-model "$use_averaged_model" --on-the-fly-feats "$on_the_fly")
 weights_options+=(--beam-size "$beam_size")
 [ -z "$epoch" ] || weights_options+=(--epoch "$epoch")
-decode_options=(--exp-dir "$exp_dir" --system "$system" "${weights_options[@]}")
+decode_options=(--exp-dir "$exp_dir" --system dense "${weights_options[@]}")
 
 if in_stages 7; then
   log "Stage 7: decoding, simulated streaming"
@@ -308,43 +367,89 @@ if in_stages 8; then
     --compare-encoders true
   run python3 -m emformer.report --exp-dir "$exp_dir"
   log "Stage 8 done: $exp_dir/report.md and $exp_dir/streaming/*/wer-summary-*.txt;" \
-    "next: the supernet (stage 9)"
+    "next: the other systems (stage 9)"
 fi
+
+train_run() {
+  local name=$1 file=$2 seed=$3 level=$4 folder=$5 options=()
+  if is_one_shot "$file" || [ "$folder" = "$exp_dir" ]; then  # made of E; E itself, of stage 6
+    return
+  fi
+  [ "$level" = - ] || options=(--level "$level")
+  log "$name, seed $seed: $folder"
+  run "${launcher[@]}" -m omni_emformer.train --system "$file" "${options[@]}" --config "$config" \
+    --exp-dir "$folder" --seed "$seed" "${train_options[@]}"
+}
 
 if in_stages 9; then
-  log "Stage 9: training of the supernet $omni_name"
+  log "Stage 9: training of $systems (seeds $seeds)"
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
-  run "${launcher[@]}" -m omni_emformer.train --system "$omni_system" --config "$config" \
-    --exp-dir "$omni_exp_dir" "${train_options[@]}"
-  log "Stage 9 done: $omni_exp_dir; next: sweep (stage 10)"
+  for_each_run train_run
+  log "Stage 9 done: $exp_root; next: sweep (stage 10)"
 fi
 
+sweep_run() {
+  local name=$1 file=$2 seed=$3 level=$4 folder=$5 options=()
+  if is_one_shot "$file"; then
+    folder=$(folder_of dense "$seed" -)
+    options=(--system-name dense --system "$file" --one-shot-name "$name")
+  else
+    options=(--system-name "$name")
+  fi
+  if [ "$folder" = "$exp_dir" ]; then need "$folder" 6; else need "$folder" 9; fi
+  options+=("${sweep_options[@]}")
+  # Only a supernet and what is pruned by its kind of settings have levels to choose from.
+  if [ -n "$levels" ] && [ "$level" = - ] && ! section_of layers "$file" > /dev/null &&
+    section_of '\(sparsity\|one_shot\)' "$file" > /dev/null; then
+    # shellcheck disable=SC2206
+    options+=(--levels $levels)
+  fi
+  run python3 -m omni_emformer.sweep --exp-dir "$folder" "${options[@]}"
+}
+
 if in_stages 10; then
-  log "Stage 10: sweep over sparsities"
-  need "$exp_dir" 6
-  need "$omni_exp_dir" 9
+  log "Stage 10: sweep over the sizes of $systems (seeds $seeds)"
   # shellcheck disable=SC2206 # several, separated by spaces
   sweep_options=(--methods $sweep_methods --modes $sweep_modes "${weights_options[@]}")
-  # shellcheck disable=SC2206
-  [ -z "$levels" ] || sweep_options+=(--levels $levels)
-  run python3 -m omni_emformer.sweep --exp-dir "$exp_dir" --system-name "$system" \
-    --system "$omni_system" "${sweep_options[@]}"
-  run python3 -m omni_emformer.sweep --exp-dir "$omni_exp_dir" --system-name "$omni_name" \
-    "${sweep_options[@]}"
-  log "Stage 10 done: results.jsonl in $exp_dir and $omni_exp_dir; next: report (stage 11)"
+  for_each_run sweep_run
+  log "Stage 10 done: $exp_root/*/results.jsonl; next: report (stage 11)"
 fi
+
+report_run() {
+  local file=$2 folder=$5
+  if is_one_shot "$file"; then
+    return
+  fi
+  need "$folder/results.jsonl" 10
+  if [ "$folder" = "$exp_dir" ]; then
+    folders=("$folder" "${folders[@]}")  # first: what others are compared with
+  else
+    folders+=("$folder")
+  fi
+}
 
 if in_stages 11; then
   log "Stage 11: report"
-  need "$exp_dir/results.jsonl" 10
-  need "$omni_exp_dir/results.jsonl" 10
-  run python3 -m omni_emformer.report --exp-dirs "$exp_dir" "$omni_exp_dir" --out "$report_dir"
+  folders=()
+  for_each_run report_run
+  run python3 -m omni_emformer.report --exp-dirs "${folders[@]}" --out "$report_dir"
   log "Stage 11 done: $report_dir/RESULTS.md. What to try next:
-    ./run.sh --stage 9 --omni-system MY.yaml                         a supernet of your own
-    ./run.sh --stage 6 --seed 1 --exp-dir exp/$corpus_name/$system-seed1 \\
-      --omni-exp-dir exp/$corpus_name/$omni_name-seed1 --report-dir exp/$corpus_name/seed1
-                                                                     another seed
+    ./run.sh --stage 9 --systems \"dense omni MY.yaml one_shot\"       a system of your own
+    ./run.sh --stage 6 --seeds \"0 1 2\"                               other seeds
+    ./run.sh --stage 9 --systems \"dense omni pruned small_dense\"     the comparison
     ./run.sh --corpus fsdd --fsdd-dir DIR                            real voices
     ./run.sh --corpus mini_librispeech --config conf/small.yaml      LibriSpeech, 5 hours"
+fi
+
+if in_stages 12; then
+  log "Stage 12: search"
+  file=$(system_file "$search_system")
+  searched=$(folder_of "$(basename "${file%.*}")" "$first_seed" -)
+  need "$searched" 9
+  run python3 -m omni_emformer.search --exp-dir "$searched" --lang-dir "$lang_dir" \
+    --cost "$search_cost" --evaluations "$evaluations" --num-workers "$nj" "${weights_options[@]}"
+  log "Stage 12 done: $searched/search; decode what it found by name or by budget:
+    python3 -m omni_emformer.sweep --exp-dir $searched --subnet front/3
+    python3 -m omni_emformer.sweep --exp-dir $searched --max-params 0.8M"
 fi

@@ -7,13 +7,14 @@ import argparse
 import gzip
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from lhotse import CutSet
+from lhotse.cut import Cut
 from lhotse.dataset import K2SpeechRecognitionDataset
 from lhotse.dataset.input_strategies import OnTheFlyFeatures, PrecomputedFeatures
 from torch.utils.data import DataLoader
@@ -97,6 +98,17 @@ class AsrDataModule:
             self._split_sizes = [sum(1 for _ in split) for split in cuts]
         return CutSet.mux(*cuts, weights=self._split_sizes, seed=0)
 
+    def valid_cuts(self) -> list[Cut]:
+        """What training validates on: dev, or half of it where nothing else is for searches."""
+        step = 1 if self.corpus.search else 2
+        return [cut for split in self.corpus.dev for cut in list(self.cuts(split))[::step]]
+
+    def search_cuts(self) -> list[Cut]:
+        """What sub-networks are chosen on, and nothing else sees."""
+        if self.corpus.search:
+            return [cut for split in self.corpus.search for cut in self.cuts(split)]
+        return [cut for split in self.corpus.dev for cut in list(self.cuts(split))[1::2]]
+
     def test_splits(self) -> list[str]:
         return list(self.corpus.test)
 
@@ -171,18 +183,16 @@ class AsrDataModule:
     def valid_dataloader(
         self, cut_filter: CutFilter, max_duration: float, rank: int = 0, world_size: int = 1
     ) -> DataLoader:
-        """The dev splits, in order, shared out over the ranks."""
-        cuts = CutSet()
-        for split in self.corpus.dev:
-            cuts = cuts + self.cuts(split)
-        kept = [cut for cut in cuts if cut_filter(cut)]
-        return self._plain_dataloader(CutSet.from_cuts(kept[rank::world_size]), max_duration)
+        """The validation half of the dev splits, in order, shared out over the ranks."""
+        kept = [cut for cut in self.valid_cuts() if cut_filter(cut)]
+        return self.plain_dataloader(kept[rank::world_size], max_duration)
 
     def test_dataloader(self, split: str, max_duration: float = 300.0) -> DataLoader:
         """A split for decoding; a batch has its cuts in ``batch["supervisions"]["cut"]``."""
-        return self._plain_dataloader(self.cuts(split), max_duration)
+        return self.plain_dataloader(self.cuts(split), max_duration)
 
-    def _plain_dataloader(self, cuts: CutSet, max_duration: float) -> DataLoader:
+    def plain_dataloader(self, cuts: Iterable[Cut], max_duration: float) -> DataLoader:
+        """Any cuts, as :meth:`test_dataloader`."""
         # Longest first: little padding, and running out of memory shows at once.
         ordered = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
         batches = _Batches(ordered, max_duration)

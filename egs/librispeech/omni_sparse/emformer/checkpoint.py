@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: damaged or not a checkpoint ({reason})") from e
     if content.get("format") != FORMAT:
         raise RecipeError(f"{path}: format {content.get('format')}, this code reads {FORMAT}")
+    # A file older than this figure: no pass cost more than a whole one.
+    content.setdefault("train_cost", float(content.get("train_passes", 0)))
     return {**content, "model": model}
 
 
@@ -100,8 +102,16 @@ def newest_epoch(exp_dir: Path) -> int:
     return max(epochs)
 
 
+# Changes a new model to the one that the weights of a checkpoint (its content) are of.
+Prepare = Callable[[Transducer, dict[str, Any]], None]
+
+
 def load_model_for_decoding(
-    exp_dir: Path, epoch: int | None = None, avg: int = 1, use_averaged_model: bool = True
+    exp_dir: Path,
+    epoch: int | None = None,
+    avg: int = 1,
+    use_averaged_model: bool = True,
+    prepare: Prepare | None = None,
 ) -> tuple[Transducer, dict[str, Any]]:
     """The model of an experiment, in eval mode on the CPU.
 
@@ -111,6 +121,7 @@ def load_model_for_decoding(
       avg: Epochs to average over. 1 with ``use_averaged_model`` off: the weights as they are.
       use_averaged_model: Average over all updates of these epochs, as icefall's option of this
         name, and not only over their last weights.
+      prepare: Called before the weights are loaded.
 
     Returns:
       The model and the checkpoint it came from, with ``epoch`` resolved and ``path`` added.
@@ -126,6 +137,8 @@ def load_model_for_decoding(
     weights = _averaged_weights(exp_dir, checkpoint, epoch, avg, use_averaged_model)
     config = Config.from_dict(checkpoint["config"], str(path))
     model = make_model(config.model, checkpoint["vocab_size"])
+    if prepare is not None:
+        prepare(model, checkpoint)
     load_weights(model, weights, path)
     model.eval()
     return model, {**checkpoint, "epoch": epoch, "path": str(path)}

@@ -17,6 +17,9 @@ from emformer.errors import RecipeError
 
 FRAME_SHIFT_MS = 10
 
+# Residual units of an encoder layer, in order.
+UNITS = ("attention", "ffn")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -35,6 +38,8 @@ class ModelConfig:
       left_context: Frames of the past that attention sees.
       decoder_dim, context_size: The stateless decoder and the number of symbols it sees.
       joiner_dim: Width of the joiner.
+      removed_units: Residual units that the encoder lacks, such as ``2.attention`` and ``0.ffn``,
+        by the number of the layer.
     """
 
     feature_dim: int = 80
@@ -53,8 +58,16 @@ class ModelConfig:
     decoder_dim: int = 144
     context_size: int = 2
     joiner_dim: int = 144
+    removed_units: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        known = [f"{number}.{unit}" for number in range(self.num_layers) for unit in UNITS]
+        for name in self.removed_units:
+            if name not in known:
+                raise RecipeError(
+                    f"model.removed_units has {name!r}; the model has {known[0]} to {known[-1]}"
+                )
+        object.__setattr__(self, "removed_units", tuple(self.removed_units))  # YAML has lists
         if self.frontend not in ("stack", "conv"):
             raise RecipeError(f"model.frontend is {self.frontend!r}; it must be stack or conv")
         if self.frontend == "conv" and self.subsampling != 4:
@@ -237,13 +250,13 @@ def _build(cls: type, data: Any, where: str) -> Any:
     _check_keys(cls, data, where)
     for f in fields(cls):
         value = data.get(f.name)
-        if f.type in ("int", "float", "str") and f.name in data and not _fits(value, f.type):
+        if f.type in _FITTING and f.name in data and not _fits(value, f.type):
             raise RecipeError(f"{where}.{f.name}: {value!r} is not of type {f.type}")
     return cls(**data)
 
 
+_FITTING = {"int": int, "float": (int, float), "str": str, "tuple[str, ...]": (list, tuple)}
+
+
 def _fits(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return False
-    allowed = {"int": int, "float": (int, float), "str": str}[kind]
-    return isinstance(value, allowed)
+    return not isinstance(value, bool) and isinstance(value, _FITTING[kind])

@@ -9,7 +9,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from emformer.checkpoint import load_checkpoint, load_model_for_decoding, load_weights
+from emformer.checkpoint import (
+    Prepare,
+    load_checkpoint,
+    load_model_for_decoding,
+    load_weights,
+)
 from emformer.config import Config
 from emformer.decode_options import refuse_contradictions
 from emformer.errors import RecipeError
@@ -29,7 +34,7 @@ class DecodingInfo:
         config: the configuration within it.
         tokens: the symbols, by id.
         corpus: name of the corpus it was trained on.
-        seed, train_updates, train_passes, train_seconds: of its training.
+        seed, train_updates, train_passes, train_cost, train_seconds: of its training.
         name: which weights, for file names, such as "epoch-8_avg-1".
         tail: what else tells them apart, at the end of file names, such as "_sparsity-0.50".
         num_params, num_nonzero: of the deployed model.
@@ -46,6 +51,7 @@ class DecodingInfo:
     seed: int
     train_updates: int
     train_passes: int
+    train_cost: float
     train_seconds: float
     name: str
     tail: str = ""
@@ -108,39 +114,45 @@ def share_of_zeros(tensors: Iterable[Tensor]) -> float:
     return zeros / total if total else 0.0
 
 
-def load_decoding_model(args: argparse.Namespace) -> tuple[Transducer, DecodingInfo]:
+def load_decoding_model(
+    args: argparse.Namespace, prepare: Prepare | None = None
+) -> tuple[Transducer, DecodingInfo]:
     """The model that the options name, in eval mode on the CPU.
 
     decode.py and streaming_decode.py call nothing else to get their model. To decode something
     made from a checkpoint (such as a sub-network), give their `main` another function of this
     form: call this one, change the weights, then call `info.measure(model)` and set `info.tail`,
-    which keeps the files apart.
+    which keeps the files apart. `prepare` is called before the weights are loaded, see
+    `checkpoint.load_model_for_decoding`.
 
     Raises:
         RecipeError: no such checkpoint, or an option contradicts it.
     """
     averaged = args.iter is None and args.use_averaged_model is not False
     if args.iter is None:
-        model, state = load_model_for_decoding(args.exp_dir, args.epoch, args.avg, averaged)
+        model, state = load_model_for_decoding(
+            args.exp_dir, args.epoch, args.avg, averaged, prepare
+        )
         name = f"epoch-{state['epoch']}_avg-{args.avg}"
     else:
-        model, state = _load_iter(args)
+        model, state = _load_iter(args, prepare)
         name = f"iter-{args.iter}_avg-1"
     config = Config.from_dict(state["config"], state["path"])
     refuse_contradictions(args, config.model, state["path"])
-    copied = ("tokens", "corpus", "seed", "train_updates", "train_passes", "train_seconds")
+    copied = ("tokens", "corpus", "seed")
+    trained = ("train_updates", "train_passes", "train_cost", "train_seconds")
     info = DecodingInfo(
         checkpoint=state["path"],
         config=config,
         name=name,
         tail="_use-averaged-model" if averaged else "",
-        **{key: state[key] for key in copied},
+        **{key: state[key] for key in copied + trained},
     )
     info.measure(model)
     return model, info
 
 
-def _load_iter(args: argparse.Namespace) -> tuple[Transducer, dict]:
+def _load_iter(args: argparse.Namespace, prepare: Prepare | None) -> tuple[Transducer, dict]:
     if args.epoch is not None or args.avg != 1 or args.use_averaged_model:
         raise RecipeError(
             "--iter takes the weights of one checkpoint as they are; it does not go with "
@@ -149,5 +161,7 @@ def _load_iter(args: argparse.Namespace) -> tuple[Transducer, dict]:
     path = Path(args.exp_dir) / f"checkpoint-{args.iter}.pt"
     state = load_checkpoint(path)
     model = make_model(Config.from_dict(state["config"], str(path)).model, state["vocab_size"])
+    if prepare is not None:
+        prepare(model, state)
     load_weights(model, state["model"], path)
     return model.eval(), {**state, "path": str(path)}

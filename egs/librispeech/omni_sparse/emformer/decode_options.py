@@ -92,7 +92,8 @@ def _add_checked_options(parser: argparse.ArgumentParser) -> None:
 def _checked_names() -> dict[str, type]:
     default = ModelConfig()
     names = [*_IN_MS, *(f.name for f in dataclasses.fields(ModelConfig))]
-    return {name: type(getattr(default, name)) for name in names}
+    kinds = {name: type(getattr(default, name)) for name in names}
+    return {name: kind for name, kind in kinds.items() if kind is not tuple}
 
 
 def _flag(name: str) -> str:

@@ -223,6 +223,7 @@ class DecodingRun:
             levels=info.levels,
             train_updates=info.train_updates,
             train_passes=info.train_passes,
+            train_cost=info.train_cost,
             train_seconds=info.train_seconds,
             seed=info.seed,
             checkpoint=info.checkpoint,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from emformer.config import ModelConfig
 from emformer.errors import RecipeError
 from emformer.frontend import make_frontend, pad_after_end
+from emformer.layer import UNIT_MODULES, make_units_optional, remove_unit
 
 
 def emformer_class() -> type[nn.Module]:
@@ -35,7 +36,7 @@ def emformer_class() -> type[nn.Module]:
     return module.Emformer
 
 
-# State of one layer, as torchaudio's Emformer.infer keeps it.
+# State of each layer, as torchaudio's Emformer.infer keeps it; empty where attention is left out.
 States = list[list[Tensor]]
 
 
@@ -64,6 +65,11 @@ class StreamingEncoder(nn.Module):
             right_context_length=config.right_context,
             max_memory_size=0,
         )
+        for layer in self.emformer.emformer_layers:
+            make_units_optional(layer)
+        for name in config.removed_units:
+            number, unit = name.split(".")
+            remove_unit(self.emformer.emformer_layers[int(number)], unit)
         self.segment = config.segment
         self.right_context = config.right_context
         self.chunk_frames = config.segment * config.subsampling
@@ -72,6 +78,18 @@ class StreamingEncoder(nn.Module):
 
     def _input_frames(self, encoder_frames: int, subsampling: int) -> int:
         return (encoder_frames + self.right_context) * subsampling + self.frontend.overlap
+
+    def residual_units(self) -> dict[str, tuple[str, ...]]:
+        """Modules of the residual units by the units' names, such as ``0.attention``, in order.
+
+        A unit whose modules are None is left out; the last of them gives what is added.
+        """
+        return {
+            f"{number}.{unit}": tuple(f"emformer.emformer_layers.{number}.{m}" for m in modules)
+            for number, layer in enumerate(self.emformer.emformer_layers)
+            for unit, modules in UNIT_MODULES.items()
+            if getattr(layer, modules[-1]) is not None
+        }
 
     def num_chunks(self, x_lens: Tensor) -> Tensor:
         """Chunks that cover utterances of ``x_lens`` frames (100 Hz); same shape."""

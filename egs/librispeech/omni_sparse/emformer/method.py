@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The seam between the trainer and what is trained.
 
-The trainer asks a method four things: wrap the model, name the passes of a step, give the loss of
-one pass, and save or restore the method's state. The dense baseline answers them here; anything
-that trains several networks in one (a supernet) subclasses :class:`TrainingMethod`.
+The trainer asks a method four things: wrap the model (and name parameters that this adds), name
+the passes of a step, give the loss of one pass, and save or restore the method's state. The dense
+baseline answers them here; anything that trains several networks in one (a supernet) subclasses
+:class:`TrainingMethod`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ class TrainingMethod:
     Args:
       config: Training settings.
       total_updates: Updates of the whole run, for schedules.
+
+    Attributes:
+      trains_all: Whether each pass has a gradient for every weight, which DDP can then rely on.
     """
+
+    trains_all = True
 
     def __init__(self, config: TrainingConfig, total_updates: int) -> None:
         self.config = config
@@ -34,12 +40,23 @@ class TrainingMethod:
         """The module that is trained; called once, before it is put under DDP."""
         return model
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups of AdamW for parameters that :meth:`wrap` added beside the model's.
+
+        They are not clipped, averaged or saved with the model's; ``base_lr`` is a group's own.
+        """
+        return []
+
     def passes(self, update: int) -> Sequence[Any]:
         """The forward-backward passes of an update (counted from 0), in order.
 
         Each pass gets its own backward, so only one graph is alive at a time.
         """
         return (None,)
+
+    def cost(self, which: Any) -> float:
+        """How much of a pass of the whole model over the whole batch a pass is."""
+        return 1.0
 
     def loss(
         self, model: nn.Module, batch: Batch, which: Any, update: int

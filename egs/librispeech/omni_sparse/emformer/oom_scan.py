@@ -25,7 +25,8 @@ _SIGNS = ("out of memory", "allocate memory", "not enough memory", "cudaErrorMem
 def scan_for_out_of_memory(trainer: Trainer) -> None:
     """Run the method's passes over each of the batches most likely to need much memory.
 
-    The passes are those of the next update and of the last one: a method may begin with few. The batches are those of the epoch under way that lhotse finds pessimistic: with the longest
+    The passes are those of the next update and of the last one, since a method may begin with few.
+    The batches are those of the epoch under way that lhotse finds pessimistic: with the longest
     cut, the most seconds, the most cuts. Forward and backward are run but no optimizer step, and
     weights, gradients, random numbers and the method's state are afterwards what they were. Not
     through DDP, since each rank has batches of its own.

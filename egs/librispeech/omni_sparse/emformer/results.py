@@ -16,7 +16,7 @@ CHUNK_WISE = "chunk-wise"
 DENSE = "dense"  # the whole model, as a subnet
 
 # Fields that older lines lack.
-_LATER = {"subnet", "settings", "weights", "recogs"}
+_LATER = {"subnet", "settings", "weights", "recogs", "train_cost"}
 
 
 @dataclass
@@ -41,8 +41,9 @@ class Result:
         settings: of the method, such as {"beam_size": 4}.
         weights: fingerprint of the decoded weights, see `decode_model.fingerprint`.
         recogs: file of the texts, relative to the experiment's folder.
+        train_cost: the passes of the training in passes of the whole model over a whole batch.
 
-    The last four came later: of an older line, they are "dense" and empty.
+    The last five came later: of an older line, they are "dense", empty, and all of the passes.
     """
 
     system: str
@@ -76,10 +77,12 @@ class Result:
     settings: dict = field(default_factory=dict)
     weights: str = ""
     recogs: str = ""
+    train_cost: float = 0.0
 
     def __post_init__(self):
         if self.mode not in (SIMULATED, CHUNK_WISE):
             raise ValueError(f"mode must be {SIMULATED} or {CHUNK_WISE}, got {self.mode!r}")
+        self.train_cost = self.train_cost or float(self.train_passes)
 
     @property
     def settings_text(self) -> str:

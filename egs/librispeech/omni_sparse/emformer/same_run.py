@@ -27,9 +27,11 @@ def check_same_run(
         raise RecipeError(f"{path}: trained with another BPE model; use another --exp-dir")
     if state["seed"] != seed:
         raise RecipeError(f"{path}: trained with --seed {state['seed']}; use another --exp-dir")
+    # Rebuilt, so that a setting that is newer than the checkpoint has its default there.
+    before = Config.from_dict(state["config"], str(path)).to_dict()
     for section, settings in config.to_dict().items():
         for name, value in settings.items():
-            was = state["config"][section].get(name)
+            was = before[section][name]
             if was != value and name not in _FREE:
                 raise RecipeError(
                     f"{path}: trained with {section}.{name} {was}, now {value}; "

@@ -39,7 +39,8 @@ def learning_rate_factor(config: TrainingConfig, update: int, total_updates: int
 class Scheduler:
     """The schedule of :func:`learning_rate_factor`, stepped once an update.
 
-    Not torch's LambdaLR, which warns where a run goes on or where its first batch is skipped.
+    A parameter group's own ``base_lr`` stands in place of the configuration's. Not torch's
+    LambdaLR, which warns where a run goes on or where its first batch is skipped.
 
     Args:
       optimizer: Its learning rate is set.
@@ -60,4 +61,4 @@ class Scheduler:
         factor = learning_rate_factor(self._config, update, self._total_updates)
         self.rate = self._config.base_lr * factor
         for group in self._optimizer.param_groups:
-            group["lr"] = self.rate
+            group["lr"] = group.get("base_lr", self._config.base_lr) * factor

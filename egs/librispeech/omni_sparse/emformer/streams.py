@@ -52,5 +52,4 @@ def encode_chunk_by_chunk(
 
 def keep_streams(states: States, positions: list[int]) -> States:
     """The states of the streams at some positions; the batch is dimension 1 of every tensor."""
-    index = torch.tensor(positions, device=states[0][-1].device)
-    return [[tensor.index_select(1, index) for tensor in layer] for layer in states]
+    return [[tensor[:, positions] for tensor in layer] for layer in states]

@@ -16,9 +16,12 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
+import sentencepiece as spm
 
 from emformer.asr_datamodule import AsrDataModule
-from emformer.config import TrainingConfig, load_config
+from emformer.config import Config, TrainingConfig, load_config
 from emformer.distributed import Processes, start_processes
 from emformer.errors import run_main
 from emformer.experiment import describe_experiment, setup_logging
@@ -55,18 +58,43 @@ def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     return parser
 
 
-def make_trainer(
-    args: argparse.Namespace,
-    processes: Processes,
-    method_class: Callable[[TrainingConfig, int], TrainingMethod],
-) -> Trainer:
-    """A trainer of the options; ``method_class`` says what a step trains."""
+class Inputs(NamedTuple):
+    """What the options of a training name."""
+
+    config: Config
+    data: AsrDataModule
+    tokenizer: spm.SentencePieceProcessor
+
+
+def read_inputs(
+    args: argparse.Namespace, configure: Callable[[Config, int], Config] | None = None
+) -> Inputs:
+    """Read what the options name; ``configure`` changes a configuration, given the vocabulary."""
     config = load_config(args.config).with_training(
         num_epochs=args.num_epochs, max_duration=args.max_duration, base_lr=args.base_lr
     )
     data = AsrDataModule.from_args(args)
     lang_dir = args.lang_dir or data.data_dir / f"lang_bpe_{data.corpus.vocab_size}"
     tokenizer = load_tokenizer(lang_dir)
+    if configure is not None:
+        config = configure(config, tokenizer.get_piece_size())
+    return Inputs(config, data, tokenizer)
+
+
+def is_trained(exp_dir: Path, config: Config) -> bool:
+    """Whether the last epoch of a configuration is there, without a look at the data."""
+    last, written = exp_dir / f"epoch-{config.training.num_epochs}.pt", exp_dir / "config.yaml"
+    return last.exists() and written.exists() and load_config(written) == config
+
+
+def make_trainer(
+    args: argparse.Namespace,
+    processes: Processes,
+    method_class: Callable[[TrainingConfig, int], TrainingMethod],
+    inputs: Inputs | None = None,
+) -> Trainer:
+    """A trainer of the options; ``method_class`` says what a step trains."""
+    config, data, tokenizer = inputs or read_inputs(args)
     # The initial weights are the same on all ranks.
     seed_everything(args.seed, "weights")
     model = make_model(config.model, tokenizer.get_piece_size())

@@ -86,6 +86,8 @@ class Trainer:
         # `inner` is what the method wraps; `wrapped` is that under DDP.
         self.inner = self.wrapped = self.method.wrap(self.model)
         self.optimizer = make_optimizer(self.model, self.settings)
+        for group in self.method.parameter_groups():
+            self.optimizer.add_param_group(group)
         self.scheduler = Scheduler(self.optimizer, self.settings, total_updates)
         self.average = RunningAverage(self.model)
         self._autocast_dtype = DTYPES[dtype]
@@ -97,11 +99,15 @@ class Trainer:
         self.update = 0  # batches of the whole run, skipped ones too
         self.skipped = 0
         self.passes = 0
+        self.cost = 0.0  # the passes, each as the share of a whole one that it is
         self.timer = StepTimer()
         self._resume()
         if processes.world_size > 1:
             ids = [processes.local_rank] if self.device.type == "cuda" else None
-            self.wrapped = DistributedDataParallel(self.inner, device_ids=ids)
+            unused = not self.method.trains_all
+            self.wrapped = DistributedDataParallel(
+                self.inner, device_ids=ids, find_unused_parameters=unused
+            )
 
     @property
     def total_updates(self) -> int:
@@ -204,6 +210,7 @@ class Trainer:
                 return self._skip("loss")
             self.scaler.scale(loss).backward()
             self.passes += 1
+            self.cost += self.method.cost(which)
             meter.add(info)
         self.scaler.unscale_(self.optimizer)
         limit = self.settings.clip_grad_norm
@@ -319,6 +326,7 @@ class Trainer:
             "skipped": self.skipped,
             "train_updates": self.update - self.skipped,
             "train_passes": self.passes,
+            "train_cost": self.cost,
             "train_seconds": self.timer.total,
             "train_waiting": self.timer.waiting,
         }
@@ -341,15 +349,16 @@ class Trainer:
             )
         load_weights(self.model, state["model"], path)
         self.average.load_state_dict(state["model_avg"])
+        # Before the optimizer, which says less well that they belong to another method.
+        self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         # Recomputed and not restored, so that a run can be prolonged with more epochs.
         self.scheduler.go_to(state["scheduler"]["update"])
         self.scaler.load_state_dict(state["scaler"])
-        self.method.load_state_dict(state["method"])
         self.epoch = state["sampler"]["epoch"]
         self.batches_done = state["sampler"]["batches_done"]
         self.update, self.skipped = state["update"], state["skipped"]
-        self.passes = state["train_passes"]
+        self.passes, self.cost = state["train_passes"], state["train_cost"]
         self.timer.total, self.timer.waiting = state["train_seconds"], state["train_waiting"]
         set_rng_state(state["rng"])
         logging.info(f"going on from {path} (update {self.update})")

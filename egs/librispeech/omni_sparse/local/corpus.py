@@ -36,6 +36,8 @@ class Corpus:
         name: as given to :func:`load_corpus` (the stem of the YAML file).
         prefix: first word of the manifests' file names.
         train, dev, test: names of the splits, in order.
+        search: splits that sub-networks are chosen on; if there are none, half of dev is kept for
+            it, and training validates on the other half.
         vocab_size: number of BPE pieces, with <blk>, <sos/eos> and <unk>.
         sample_rate: in Hz; recordings of another rate are left out and counted.
         musan: whether MUSAN noise is mixed in by default while training.
@@ -49,11 +51,12 @@ class Corpus:
     vocab_size: int
     sample_rate: int = 16000
     musan: bool = False
+    search: tuple[str, ...] = ()
 
     @property
     def splits(self) -> tuple[str, ...]:
         """All splits once, training first."""
-        return tuple(dict.fromkeys(self.train + self.dev + self.test))
+        return tuple(dict.fromkeys(self.train + self.dev + self.search + self.test))
 
 
 def known_corpora() -> list[str]:
@@ -102,7 +105,7 @@ def _from_yaml(path: Path) -> Corpus:
 
 
 def _checked(path: Path, key: str, value: object) -> object:
-    if key in ("train", "dev", "test"):
+    if key in ("train", "dev", "test", "search"):
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list) and items and all(isinstance(s, str) and s for s in items):
             return tuple(items)

@@ -11,14 +11,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import kaldialign
+import numpy as np
+
 from emformer.errors import RecipeError
 from emformer.metrics_log import read_records
-from emformer.results import Result, read_results
-from emformer.wer import Utterance, count_errors, read_recogs
+from emformer.results import DENSE, Result, read_results
+from emformer.wer import read_recogs
 from omni_emformer.sweep_record import read_sweep
 
-# Names of validation losses in metrics.jsonl: of the model itself, and of its sub-networks.
-_LOSS = re.compile(r"pruned_loss(?:_sparsity-(.+))?$")
+# Names of validation losses in metrics.jsonl: of the model itself, and of its sub-networks of fewer
+# units, of a sparsity, or both.
+_LOSS = re.compile(r"pruned_loss(?:_(full|units-\d+))?(?:_sparsity-(.+))?$")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Utterances in the order of their names: words of the references, and wrong words."""
+
+    ids: tuple[str, ...]
+    words: np.ndarray
+    errors: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -58,17 +71,18 @@ class Experiment:
         """Updates and validation losses by sub-network, as training went: see :func:`losses`."""
         return losses(read_records(self.folder / "metrics.jsonl"))
 
-    def utterances(self, result: Result) -> list[Utterance] | None:
+    def scores(self, result: Result) -> Scores | None:
         """The texts behind a result; None if the file is gone or holds another decoding's."""
         if not result.recogs:
             return None
         try:
-            found = read_recogs(self.folder / result.recogs)
-            counts = count_errors(found)
-        except (RecipeError, OSError, ValueError):
+            found = sorted(read_recogs(self.folder / result.recogs))
+        except RecipeError:
             return None
-        same = (counts.ins, counts.dels, counts.subs) == (result.ins, result.del_, result.sub)
-        return found if same else None
+        errors = np.array([kaldialign.edit_distance(u.ref, u.hyp)["total"] for u in found])
+        if errors.sum() != result.ins + result.del_ + result.sub:
+            return None
+        return Scores(tuple(u.id for u in found), np.array([len(u.ref) for u in found]), errors)
 
 
 def read_experiment(folder: Path) -> Experiment:
@@ -103,7 +117,7 @@ def _cell(r: Result) -> tuple:
 
 
 def losses(records: Sequence[dict]) -> dict[str, tuple[list[int], list[float]]]:
-    """Validation losses over updates, by sub-network ("dense", "0.50"), the densest first.
+    """Validation losses over updates, by sub-network as in results, the whole model first.
 
     Where an interrupted stretch was run again, the newer value counts.
     """
@@ -112,8 +126,9 @@ def losses(records: Sequence[dict]) -> dict[str, tuple[list[int], list[float]]]:
         for name, value in record.items():
             match = _LOSS.match(name)
             if match and record.get("group") == "valid":
-                found.setdefault(match[1] or "dense", {})[record["update"]] = value
-    order = sorted(found, key=lambda name: (name != "dense", name))
+                parts = [part for part in match.groups() if part not in (None, "full", "0.00")]
+                found.setdefault("_".join(parts) or DENSE, {})[record["update"]] = value
+    order = sorted(found, key=lambda name: (name != DENSE, name))
     return {
         name: (sorted(found[name]), [found[name][update] for update in sorted(found[name])])
         for name in order

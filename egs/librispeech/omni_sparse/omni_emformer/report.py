@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 11: every experiment's results in one page of tables and plots.
+"""Stage 11: every experiment's results in one page of verdicts, tables and plots.
 
-The first experiment is the reference: differences are to its model as it was trained, on the
-same utterances. Only results of the checkpoint that an experiment decoded last are shown.
+Experiments of one system are its seeds and levels: figures are means over the seeds, costs sums
+over the levels. The first experiment is the reference: differences are to its model as it was
+trained, on the same utterances. Only results of the checkpoint that an experiment decoded last are
+shown.
 
 Usage:
   python3 -m omni_emformer.report --exp-dirs exp/synthetic/dense exp/synthetic/omni \\

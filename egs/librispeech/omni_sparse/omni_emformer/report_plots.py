@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from emformer.results import DENSE
-from omni_emformer.experiment_files import Experiment
-from omni_emformer.report_runs import Runs, Ways
+from emformer.results import DENSE, Result
+from omni_emformer.report_networks import Ways
+from omni_emformer.report_runs import Runs
 from omni_plugin.report import curves_figure, heat_map_figure, save, wer_figure
 from omni_plugin.report.curves import Curve
 from omni_plugin.report.heat_map import HeatMap
+
+# A system that is so many times worse than the best does not press all others to the bottom.
+_FAR = 2.5
+# Sub-networks without even such a share of zeros have nothing to show in a map of zeros.
+_FEW = 0.001
 
 
 def plot_wer(runs: Runs, ways: Ways, out: Path) -> str:
@@ -20,67 +26,70 @@ def plot_wer(runs: Runs, ways: Ways, out: Path) -> str:
         return ""
     settings = "-".join(ways.settings.replace("_", "-").replace(",", "").split())
     name = "-".join(filter(None, ("wer", ways.method, settings, ways.mode)))
-    one_shot = [label for e in runs.experiments for label in runs.one_shot(e)]
-    return save(wer_figure(points, runs.style, one_shot), out / name)[0].name
+    best: dict[str, float] = {}
+    for p in points:
+        best[p.split] = min(p.wer, best.get(p.split, p.wer))
+    far = {p.system for p in points if p.wer > _FAR * best[p.split]}
+    return save(wer_figure(points, runs.style, far), out / name)[0].name
 
 
 def plot_layers(runs: Runs, out: Path) -> str:
     """Zeros of each encoder layer; returns the PNG's name."""
+    whole = runs.networks(runs.reference)
     maps = {}
-    for experiment in runs.experiments:
-        for label, networks in runs.networks(experiment).items():
-            if set(networks) != {DENSE}:
-                maps[label] = _heat_map(networks)
+    for label in runs.systems:
+        networks = runs.networks(label)
+        if any(r.sparsity > _FEW for r in networks.values()):
+            maps[label] = _heat_map({**whole, **networks})
     if not maps:
         return ""
     return save(heat_map_figure(maps, "sub-network"), out / "layer-sparsity")[0].name
 
 
-def _heat_map(networks: dict) -> HeatMap:
+def _heat_map(networks: Mapping[str, Result]) -> HeatMap:
     found = sorted(networks.values(), key=lambda r: -r.num_nonzero)
     layers = [f"layer {number}" for number in range(1, len(found[0].levels) + 1)]
     whole = [1 - r.num_nonzero / r.num_params for r in found]
     values = [*zip(*(r.levels for r in found), strict=True), [r.sparsity for r in found], whole]
     rows = [*layers, "encoder matrices", "whole model"]
-    return HeatMap(rows, [r.subnet for r in found], [list(row) for row in values], sums=2)
+    # Rounded, since a weight that is zero by chance makes no other map.
+    shown = [[round(value, 2) for value in row] for row in values]
+    return HeatMap(rows, [r.subnet for r in found], shown, sums=2)
 
 
 def plot_curves(runs: Runs, out: Path) -> str:
-    """Validation losses over training; returns the PNG's name, empty if none is known."""
-    reference = _whole_curve(runs, runs.experiments[0])
-    panels, colours = {}, {}
-    for experiment in runs.experiments:
-        found = experiment.validation()
-        if set(found) <= {DENSE}:
-            continue
-        label = _trained_system(runs, experiment)
-        panels[label] = [Curve(_short(name), *curve) for name, curve in found.items()]
-        if reference and experiment is not runs.experiments[0]:
-            panels[label].append(reference)
-        colours[label] = runs.style[label].colour
-    if not panels and reference:
-        panels[reference.name] = [reference]
-    if not panels:
+    """Validation losses over training, of the first seed; the PNG's name, empty if none is known.
+
+    Of each training, those of the sub-networks that were decoded.
+    """
+    panels = {label: curves for label in runs.systems if (curves := _curves(runs, label))}
+    reference = panels.get(runs.reference, [])[:1]
+    if reference:
+        look = runs.style[runs.reference].colour
+        reference = [Curve(runs.reference, reference[0].updates, reference[0].values, look, True)]
+    others = {label: [*c, *reference] for label, c in panels.items() if label != runs.reference}
+    if not others and not reference:
         return ""
+    colours = {label: runs.style[label].colour for label in others}
     ylabel = "validation loss\n(pruned RNN-T, nats an encoder frame)"
-    figure = curves_figure(panels, ylabel, colours, "sparsity" if colours else "")
+    figure = curves_figure(
+        others or {runs.reference: reference}, ylabel, colours, "sub-network" if others else ""
+    )
     return save(figure, out / "training-curves")[0].name
 
 
-def _short(name: str) -> str:
-    return "0" if name == "0.00" else name
-
-
-def _trained_system(runs: Runs, experiment: Experiment) -> str:
-    """What the trained system is called: the one with the whole model, if it was decoded."""
-    systems = runs.systems_of(experiment)
-    whole = [r.system for r in experiment.results if r.subnet == DENSE]
-    return systems[(whole or list(systems))[0]]
-
-
-def _whole_curve(runs: Runs, experiment: Experiment) -> Curve | None:
-    found = experiment.validation()
-    if set(found) != {DENSE}:
-        return None
-    label = _trained_system(runs, experiment)
-    return Curve(label, *found[DENSE], colour=runs.style[label].colour, is_reference=True)
+def _curves(runs: Runs, label: str) -> list[Curve]:
+    """Of a system's own trainings, each sub-network's once."""
+    if runs.is_untrained(label):
+        return []
+    found = {}
+    results = runs.results_of(label)
+    first = min(r.seed for _, r in results)
+    for experiment in runs.systems[label]:
+        decoded = {r.subnet for e, r in results if e is experiment and r.seed == first}
+        losses = experiment.validation()
+        if set(losses) == {DENSE} and len(decoded) == 1:
+            losses = {next(iter(decoded)): losses[DENSE]}  # a small dense model has another name
+        found.update({name: curve for name, curve in losses.items() if name in decoded})
+    whole = "all" if any(name.startswith("units") for name in found) else "0"
+    return [Curve(whole if name == DENSE else name, *curve) for name, curve in found.items()]

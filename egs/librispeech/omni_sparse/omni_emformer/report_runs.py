@@ -1,53 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of several experiments, named and compared for a report."""
+"""Results of several experiments, gathered into systems and compared for a report."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
 
-from emformer.bootstrap import pair_up, paired_difference
+import numpy as np
+
 from emformer.errors import RecipeError
 from emformer.results import CHUNK_WISE, DENSE, Result
-from omni_emformer.experiment_files import Experiment
-from omni_plugin.report import Difference, Point, Style, styles
+from omni_emformer.experiment_files import Experiment, Scores
+from omni_emformer.report_networks import Network, Ways
+from omni_plugin.report import Point, Style, styles
 
-# These three look the same in every report.
+# These look the same in every report.
 _FIXED = {
     "dense": Style("#000000", "o"),
     "omni": Style("#0072B2", "s"),
     "one_shot": Style("#D55E00", "^"),
+    "pruned": Style("#009E73", "D"),
+    "small_dense": Style("#CC79A7", "P"),
+    "random_mask": Style("#E69F00", "X"),
+    "dsnn": Style("#56B4E9", "v"),
+    "simple_top_k": Style("#7A5C00", "<"),
+    "iterative_zero_out": Style("#882255", ">"),
+    "shallow": Style("#777777", "h"),
 }
-_LINES = ("-", "--", ":", "-.")
-
-
-class Ways(NamedTuple):
-    """How utterances were decoded.
-
-    Args:
-      method: Of the search.
-      settings: Of the method, as text.
-      mode: Simulated or chunk-wise.
-    """
-
-    method: str
-    settings: str
-    mode: str
-
-    @classmethod
-    def of(cls, r: Result) -> Ways:
-        return cls(r.method, r.settings_text, r.mode)
-
-    @property
-    def title(self) -> str:
-        settings = f" ({self.settings.replace('_', ' ')})" if self.settings else ""
-        return f"{self.method}{settings}, {self.mode}"
 
 
 class Runs:
-    """Experiments side by side.
+    """Experiments side by side: those of one system are its seeds and levels.
 
     Args:
       experiments: The first one is the reference.
@@ -59,8 +43,10 @@ class Runs:
     def __init__(self, experiments: Sequence[Experiment]) -> None:
         self.experiments = list(experiments)
         self._check_same_tests()
-        self.labels = self._make_labels()
-        self.style = self._make_style()
+        self._labels = self._make_labels()
+        by_system = styles((r.system for r in self._results()), _FIXED)
+        self.style = {label: by_system[system] for (_, system), label in self._labels.items()}
+        self._networks: dict[tuple[Ways, str], list[Network]] = {}
 
     def _results(self) -> list[Result]:
         return [r for e in self.experiments for r in e.results]
@@ -79,116 +65,137 @@ class Runs:
                 )
 
     def _make_labels(self) -> dict[tuple[int, str], str]:
-        """The system's name; with the seed or the folder where experiments share it."""
-        pairs = [
-            (number, system)
+        """The system's name; with the folder where two have the same network of a seed."""
+        held = Counter(
+            (system, *one)
+            for e in self.experiments
+            for system, *one in {(r.system, r.subnet, r.seed) for r in e.results}
+        )
+        twice = {system for (system, *_), times in held.items() if times > 1}
+        return {
+            (number, r.system): f"{r.system} ({e.folder.name})" if r.system in twice else r.system
             for number, e in enumerate(self.experiments)
-            for system in dict.fromkeys(r.system for r in e.results)
+            for r in e.results
+        }
+
+    # Systems.
+
+    @property
+    def systems(self) -> dict[str, list[Experiment]]:
+        """Experiments of each system, by what it is called here."""
+        found: dict[str, list[Experiment]] = {}
+        for (number, _), label in self._labels.items():
+            found.setdefault(label, []).append(self.experiments[number])
+        return found
+
+    def results_of(self, label: str) -> list[tuple[Experiment, Result]]:
+        """All results of a system."""
+        return [
+            (e, r)
+            for number, e in enumerate(self.experiments)
+            for r in e.results
+            if self._labels[number, r.system] == label
         ]
-        named = {pair: pair[1] for pair in pairs}
-        for more in (lambda e: f"seed {e.newest.seed}", lambda e: e.folder.name):
-            shared = Counter(named.values())
-            named = {
-                pair: f"{name} ({more(self.experiments[pair[0]])})" if shared[name] > 1 else name
-                for pair, name in named.items()
-            }
-        return named
-
-    def _make_style(self) -> dict[str, Style]:
-        """A colour for each system, and a line for each of its runs."""
-        by_system = styles((r.system for r in self._results()), _FIXED)
-        runs: Counter[str] = Counter()
-        chosen = {}
-        for (_, system), label in self.labels.items():
-            line = _LINES[runs[system] % len(_LINES)]
-            chosen[label] = dataclasses.replace(by_system[system], line=line)
-            runs[system] += 1
-        return chosen
-
-    def label(self, experiment: Experiment, result: Result) -> str:
-        """What a result's system is called here."""
-        return self.labels[self.experiments.index(experiment), result.system]
-
-    def systems_of(self, experiment: Experiment) -> dict[str, str]:
-        """Systems of an experiment, and what they are called here."""
-        number = self.experiments.index(experiment)
-        return {system: label for (n, system), label in self.labels.items() if n == number}
 
     @property
     def reference(self) -> str:
-        """What the model is called that differences are to."""
-        first = self.experiments[0]
-        whole = [r for r in first.results if r.subnet == DENSE]
-        return self.label(first, whole[0]) if whole else first.folder.name
+        """What the system is called that differences are to."""
+        whole = [r for r in self.experiments[0].results if r.subnet == DENSE]
+        return self._labels[0, (whole or self.experiments[0].results)[0].system]
+
+    def is_untrained(self, label: str) -> bool:
+        """Whether a system was only made of another one's training, such as one-shot pruning."""
+        trained = {r.system for e in self.systems[label] for r in e.results if r.subnet == DENSE}
+        own = {r.system for _, r in self.results_of(label)}
+        return bool(trained) and not own & trained
+
+    def networks(self, label: str) -> dict[str, Result]:
+        """Any result of each sub-network of a system, by name."""
+        return {r.subnet: r for _, r in reversed(self.results_of(label))}
+
+    # Results.
 
     def ways(self) -> list[Ways]:
-        """How anything was decoded: chunk-wise first, then by method."""
-        found = {Ways.of(r) for r in self._results()}
-        return sorted(found, key=lambda w: (w.mode != CHUNK_WISE, w))
+        """How anything was decoded: chunk-wise first, then what decoded most networks."""
+        found = {Ways.of(r): set() for r in self._results()}
+        for r in self._results():
+            found[Ways.of(r)].add((r.system, r.subnet))
+        return sorted(found, key=lambda w: (w.mode != CHUNK_WISE, -len(found[w]), w))
 
     def splits(self) -> dict[str, Result]:
         """The test sets in alphabetical order, each with any result of it."""
-        found = {r.split: r for r in self._results()}
-        return dict(sorted(found.items()))
+        return dict(sorted({r.split: r for r in self._results()}.items()))
+
+    def decoded(self, ways: Ways, split: str) -> list[Network]:
+        """All networks that were decoded in a way."""
+        if (ways, split) not in self._networks:
+            self._networks[ways, split] = self._gather(ways, split)
+        return self._networks[ways, split]
+
+    def network(self, ways: Ways, split: str, label: str, subnet: str) -> Network | None:
+        """One of :meth:`decoded`; None if it is not among them."""
+        for one in self.decoded(ways, split):
+            if (one.system, one.any.subnet) == (label, subnet):
+                return one
+        return None
+
+    def _gather(self, ways: Ways, split: str) -> list[Network]:
+        found: dict[tuple[str, str], dict[int, tuple[Experiment, Result]]] = {}
+        for label in self.systems:
+            for e, r in self.results_of(label):
+                if Ways.of(r) == ways and r.split == split:
+                    found.setdefault((label, r.subnet), {})[r.seed] = (e, r)
+        networks = []
+        first: tuple[Experiment, Scores] | None = None
+        for (label, _), pairs in found.items():
+            pairs = dict(sorted(pairs.items()))
+            scores = [e.scores(r) for e, r in pairs.values()]
+            known = all(s is not None for s in scores)
+            for (e, _), s in zip(pairs.values(), scores, strict=True):
+                first = first or (s and (e, s))
+                if s is not None and s.ids != first[1].ids:
+                    raise RecipeError(
+                        f"{e.folder} and {first[0].folder} decoded other utterances of {split}; "
+                        "report them apart"
+                    )
+            networks.append(
+                Network(
+                    label,
+                    {seed: r for seed, (_, r) in pairs.items()},
+                    np.stack([s.errors for s in scores]) if known else None,
+                    np.stack([s.words for s in scores]) if known else None,
+                )
+            )
+        return networks
 
     def points(self, ways: Ways, with_differences: bool = True) -> list[Point]:
         """Results of a way of decoding."""
-        return [
-            self._point(experiment, r, ways, with_differences)
-            for experiment in self.experiments
-            for r in experiment.results
-            if Ways.of(r) == ways
-        ]
-
-    def one_shot(self, experiment: Experiment) -> list[str]:
-        """Systems of an experiment, as they are called here, that its whole model is none of."""
-        with_whole = {r.system for r in experiment.results if r.subnet == DENSE}
-        systems = self.systems_of(experiment).items()
-        return [label for system, label in systems if with_whole and system not in with_whole]
-
-    def lines(self, ways: Ways) -> list[Point]:
-        """As :meth:`points`, with the whole model also as the start of what was pruned from it."""
-        points = self.points(ways, with_differences=False)
-        for experiment in self.experiments:
-            labels = self.systems_of(experiment).values()
-            whole = [p for p in points if p.system in labels and p.subnet == DENSE]
-            for label in self.one_shot(experiment):
-                points += [dataclasses.replace(p, system=label) for p in whole]
-        return points
-
-    def networks(self, experiment: Experiment) -> dict[str, dict[str, Result]]:
-        """Any result of each sub-network by name, for each system as it is called here."""
-        whole = [r for r in experiment.results if r.subnet == DENSE][:1]
-        found = {
-            label: {r.subnet: r for r in experiment.results if r.system == system}
-            for system, label in self.systems_of(experiment).items()
-        }
-        for label in self.one_shot(experiment):
-            found[label].update({r.subnet: r for r in whole})
+        found = []
+        for split in self.splits():
+            whole = self.network(ways, split, self.reference, DENSE)
+            for one in self.decoded(ways, split):
+                own = with_differences and whole is not None and one is not whole
+                found.append(
+                    Point(
+                        one.system,
+                        one.any.subnet,
+                        split,
+                        one.any.num_params,
+                        round(np.mean([r.num_nonzero for r in one.results.values()])),
+                        one.rate.mean,
+                        one.rate.low,
+                        one.rate.high,
+                        one.less(whole) if own else None,
+                    )
+                )
         return found
 
-    def _point(self, experiment: Experiment, r: Result, ways: Ways, compare: bool) -> Point:
-        return Point(
-            self.label(experiment, r),
-            r.subnet,
-            r.split,
-            r.num_params,
-            r.num_nonzero,
-            r.wer,
-            r.wer_ci95[0],
-            r.wer_ci95[1],
-            self._difference(experiment, r, ways) if compare else None,
-        )
-
-    def _difference(self, experiment: Experiment, r: Result, ways: Ways) -> Difference | None:
-        """To the reference on the same utterances; None where the texts are not at hand."""
-        first = self.experiments[0]
-        for other in first.results:
-            same = Ways.of(other) == ways and other.split == r.split
-            if same and other.subnet == DENSE and other is not r:
-                a, b = first.utterances(other), experiment.utterances(r)
-                if a is None or b is None:
-                    return None
-                d = paired_difference(*pair_up(a, b, first.folder.name, experiment.folder.name))
-                return Difference(d.mean, d.low, d.high)
-        return None
+    def lines(self, ways: Ways) -> list[Point]:
+        """As :meth:`points`, where lines without a whole model of their own begin at the dense."""
+        points = self.points(ways, with_differences=False)
+        begin = [p for p in points if p.system == self.reference and p.subnet == DENSE]
+        for label in self.systems:
+            networks = self.networks(label)
+            if DENSE not in networks and len(networks) > 1:
+                points += [replace(p, system=label) for p in begin]
+        return points

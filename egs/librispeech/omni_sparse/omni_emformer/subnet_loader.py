@@ -49,7 +49,13 @@ def restore_supernet(
     Raises:
       RecipeError: It is of another version.
     """
-    state = load_checkpoint(Path(checkpoint))["method"]
+    return supernet_of(model, load_checkpoint(Path(checkpoint))["method"], checkpoint, rerank)
+
+
+def supernet_of(
+    model: Transducer, state: dict[str, Any], checkpoint: str | Path, rerank: bool = False
+) -> tuple[SparsitySettings, SuperNet] | None:
+    """As :func:`restore_supernet`, of the state that the training method left in a checkpoint."""
     settings = _settings(state, checkpoint)
     if settings is None:
         return None

@@ -10,7 +10,8 @@ its level 0 is the model itself, the others are results of the system --one-shot
 
 Usage:
   python3 -m omni_emformer.sweep --exp-dir exp/synthetic/omni
-  python3 -m omni_emformer.sweep --exp-dir exp/synthetic/dense --system conf/systems/omni.yaml \\
+  python3 -m omni_emformer.sweep --exp-dir exp/synthetic/dense \\
+    --system conf/systems/one_shot.yaml \\
     --levels 0 0.5 0.9 --methods greedy_search modified_beam_search --modes simulated chunk-wise
 
 Every option of emformer.streaming_decode that says which weights, which data, how to search and
@@ -35,11 +36,17 @@ from emformer.decode_model import DecodingInfo
 from emformer.decode_options import search_settings
 from emformer.decode_run import DecodingRun, open_experiment
 from emformer.errors import RecipeError, run_main
-from emformer.results import CHUNK_WISE, DENSE, SIMULATED, Result, read_results, settings_text
+from emformer.results import CHUNK_WISE, SIMULATED, Result, read_results, settings_text
 from emformer.search import METHODS
+from local.options import positive_float
+from omni_emformer.layer_subnets import LayerSubnets
 from omni_emformer.subnets import Subnets
 from omni_emformer.sweep_record import record_sweep
+from omni_emformer.system_file import read_system
 from omni_plugin.sweep import Cell, Job, Variant, grid, run_sweep
+
+_FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9}
+_COSTS = ("params", "bytes", "macs", "chunk-ms")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -51,7 +58,7 @@ def get_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--exp-dir", type=Path, required=True, help="where training wrote")
-    parser.add_argument("--system-name", help="in results (default: the experiment folder's name)")
+    parser.add_argument("--system-name", help="in results (default: as trained, see system.yaml)")
     parser.add_argument(
         "--system", type=Path, help="YAML file: how to prune a model that has no supernet"
     )
@@ -63,11 +70,18 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--levels",
-        type=float,
+        "--subnet",
+        type=_level,
         nargs="+",
         metavar="SPARSITY",
-        help="default: 0, valid_levels and max_sparsity of the supernet's settings",
+        help="or names: of sub-networks of fewer layers, such as units-4, or that a search found, "
+        "such as front/3 (default: what was trained: 0, valid_levels and max_sparsity of the "
+        "supernet's settings; all sizes)",
     )
+    for cost in _COSTS:
+        parser.add_argument(
+            f"--max-{cost}", type=amount, metavar="N", help="also the best that a search found"
+        )
     parser.add_argument(
         "--methods", nargs="+", choices=list(METHODS), default=["greedy_search"], metavar="METHOD"
     )
@@ -77,6 +91,19 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--splits", nargs="+", help="default: the corpus's test splits")
     return parser
+
+
+def _level(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def amount(text: str) -> float:
+    """A number above 0, perhaps of thousands, millions or billions: 800k, 0.8M, 2G."""
+    factor = _FACTORS.get(text[-1:])
+    return positive_float(text[:-1]) * factor if factor else positive_float(text)
 
 
 class _OneSplit(AsrDataModule):
@@ -105,7 +132,8 @@ class ExperimentSweep:
 
     def __init__(self, args: argparse.Namespace, options: argparse.Namespace) -> None:
         self.args, self.options = args, options
-        self.subnets = Subnets(options, args.system)
+        of_layers = "layers" in read_system(args.exp_dir)
+        self.subnets = LayerSubnets(options) if of_layers else Subnets(options, args.system)
         options.corpus = options.corpus or self.subnets.info.corpus
         self.data = _OneSplit.from_args(options)
         self.splits = list(dict.fromkeys(args.splits or self.data.test_splits()))
@@ -116,8 +144,18 @@ class ExperimentSweep:
         self.methods = {
             name: settings_text(used) for name, used in search_settings(options).items()
         }
-        levels = self.subnets.levels() if args.levels is None else args.levels
-        self.variants = self._make_variants(dict.fromkeys(levels))
+        levels = self._within_budget() + (args.levels or [])
+        self.variants = self._make_variants(dict.fromkeys(levels or self.subnets.levels()))
+
+    def _within_budget(self) -> list[str]:
+        """The best sub-network of a search that costs no more than options say, if any does."""
+        most = {name: getattr(self.args, f"max_{name.replace('-', '_')}") for name in _COSTS}
+        budgets = {name: value for name, value in most.items() if value is not None}
+        if not budgets:
+            return []
+        from omni_emformer.search_fronts import find_within  # needs optuna
+
+        return [find_within(self.args.exp_dir, budgets, self.subnets.info.weights).name]
 
     def _make_variants(self, levels: Iterable[float]) -> dict[Variant, float]:
         """Networks and their levels, which results and files know by two decimals only."""
@@ -135,7 +173,7 @@ class ExperimentSweep:
 
     def _variant(self, level: float) -> Variant:
         _, info = self.subnets.make(level)
-        one_shot = self.subnets.one_shot and info.subnet != DENSE
+        one_shot = self.subnets.one_shot and level != 0
         name = self.args.one_shot_name if one_shot else self.args.system_name
         return Variant(name, info.subnet, info.weights)
 
@@ -187,7 +225,7 @@ def _decode_options(args: argparse.Namespace, rest: Sequence[str]) -> argparse.N
     return parser.parse_args(words)
 
 
-def _only_log_to_file() -> None:
+def only_log_to_file() -> None:
     """Keep what each decoding says off the terminal, but for warnings."""
     for handler in logging.getLogger().handlers:
         if not isinstance(handler, logging.FileHandler):
@@ -197,10 +235,11 @@ def _only_log_to_file() -> None:
 def main(argv: Iterable[str] | None = None) -> None:
     words = list(sys.argv[1:] if argv is None else argv)
     args, rest = get_parser().parse_known_args(words)
-    args.system_name = args.system_name or args.exp_dir.resolve().name
+    trained = read_system(args.exp_dir).get("name") or args.exp_dir.resolve().name
+    args.system_name = args.system_name or trained
     options = _decode_options(args, rest)
     open_experiment(args.exp_dir, "sweep")
-    _only_log_to_file()
+    only_log_to_file()
     sweep = ExperimentSweep(args, options)
     record_sweep(args.exp_dir, words, {v.system for v in sweep.variants}, sweep.subnets.coverage())
 

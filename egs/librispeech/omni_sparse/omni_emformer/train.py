@@ -1,39 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 9: train a supernet, one model for every sparsity.
+"""Stage 9: train a system, such as a supernet, which is one model for every sparsity.
 
 Usage:
   python3 -m omni_emformer.train --config conf/demo.yaml --system conf/systems/omni.yaml \\
     --exp-dir exp/synthetic/omni
+  python3 -m omni_emformer.train --system conf/systems/pruned.yaml --level 0.7 \\
+    --exp-dir exp/synthetic/pruned-0.70
 
-The same command goes on where an interrupted run was.
+The same command goes on where an interrupted run was. Beside what dense training leaves in the
+experiment's folder, there is system.yaml, the system as it was trained.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from emformer.distributed import start_processes
-from emformer.errors import run_main
+from emformer.errors import RecipeError, run_main
 from emformer.experiment import setup_logging
-from emformer.train import get_parser, make_trainer
+from emformer.method import TrainingMethod
+from emformer.train import get_parser, is_trained, make_trainer, read_inputs
+from omni_emformer.layer_method import LayerMethod
 from omni_emformer.method import OmniMethod
-from omni_emformer.system import load_system
+from omni_emformer.system import System, load_system
+from omni_emformer.system_file import check_same_system, read_system, write_system
+
+
+def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMethod]:
+    """What makes the training method of a system.
+
+    Raises:
+      RecipeError: It is not trained.
+    """
+    if system.one_shot is not None:
+        raise RecipeError(
+            f"system {system.name} prunes the dense model and is not trained; the sweep makes it"
+        )
+    how = {"sparsity": system.sparsity, "seed": seed, "rank": rank}
+    if system.layers is not None:
+        return functools.partial(LayerMethod, layers=system.layers, **how)
+    return functools.partial(OmniMethod, **how) if system.sparsity else TrainingMethod
 
 
 def main() -> None:
     parser = get_parser(__doc__)
     parser.set_defaults(exp_dir=Path("exp/synthetic/omni"))
     parser.add_argument("--system", type=Path, default=Path("conf/systems/omni.yaml"))
+    parser.add_argument("--level", type=float, help="which one, of a system with levels")
     args = parser.parse_args()
     processes = start_processes()
     setup_logging(args.exp_dir / "log", "train", processes.rank)
-    system = load_system(args.system)
-    method = functools.partial(
-        OmniMethod, sparsity=system.sparsity, seed=args.seed, rank=processes.rank
-    )
-    make_trainer(args, processes, method).fit()
+    system = load_system(args.system).at(args.level)
+    method = method_of(system, args.seed, processes.rank)
+    check_same_system(args.exp_dir, system, args.seed)
+    inputs = read_inputs(args, system.configure)
+    if read_system(args.exp_dir) and is_trained(args.exp_dir, inputs.config):
+        logging.info(f"{args.exp_dir}: all {inputs.config.training.num_epochs} epochs are trained")
+    else:
+        trainer = make_trainer(args, processes, method, inputs)
+        if processes.is_main:
+            write_system(args.exp_dir, system, args.seed)
+        trainer.fit()
     processes.stop()
 
 

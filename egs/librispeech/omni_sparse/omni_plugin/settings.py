@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from omni_plugin.distillation import DISTILLATIONS
 from omni_plugin.errors import OmniError
+from omni_plugin.options import checked
 
 
 @dataclass(frozen=True)
@@ -109,39 +110,8 @@ class SparsitySettings:
         Raises:
           OmniError: An unknown key or a value of another type; ``where`` says where it stands.
         """
-        values = _checked(cls, data or {}, where)
+        values = checked(cls, data or {}, where)
         if values.get("distillation") is not None:
-            part = _checked(DistillationSettings, values["distillation"], f"{where}.distillation")
+            part = checked(DistillationSettings, values["distillation"], f"{where}.distillation")
             values["distillation"] = DistillationSettings(**part)
         return cls(**values)
-
-
-def _checked(cls: type, data: Any, where: str) -> dict[str, Any]:
-    if not isinstance(data, Mapping):
-        raise OmniError(f"{where}: expected settings (key: value), found {data!r}")
-    kinds = {f.name: str(f.type) for f in fields(cls)}
-    values = {}
-    for name, value in data.items():
-        if name not in kinds:
-            raise OmniError(f"{where}: unknown {name!r}; known: {', '.join(kinds)}")
-        if not _fits(value, kinds[name]):
-            needs = "a name and options" if "Mapping" in kinds[name] else f"of type {kinds[name]}"
-            raise OmniError(f"{where}.{name}: {value!r} is not {needs}")
-        values[name] = tuple(value) if kinds[name].startswith("tuple") else value
-    return values
-
-
-def _fits(value: Any, kind: str) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind.startswith("tuple"):
-        inner = kind[len("tuple[") :].split(",")[0]
-        return isinstance(value, (list, tuple)) and all(_fits(item, inner) for item in value)
-    if kind.startswith("Mapping"):
-        return isinstance(value, Mapping) and "name" in value
-    if kind.endswith("None"):
-        return value is None or isinstance(value, Mapping)
-    if kind == "float":
-        return number
-    if kind == "int":
-        return number and isinstance(value, int)
-    return isinstance(value, {"str": str, "bool": bool}[kind])

@@ -6,11 +6,11 @@ from __future__ import annotations
 import re
 
 from omni_plugin.errors import OmniError
-from omni_plugin.patterns.base import Pattern, check_sparsity
+from omni_plugin.patterns.base import RANDOM, Pattern, check_sparsity
 from omni_plugin.patterns.block import BlockPattern
 from omni_plugin.patterns.n_m import NMPattern
 
-__all__ = ["BlockPattern", "NMPattern", "Pattern", "check_sparsity", "make_pattern"]
+__all__ = ["RANDOM", "BlockPattern", "NMPattern", "Pattern", "check_sparsity", "make_pattern"]
 
 
 def make_pattern(name: str, norm: str = "l1") -> Pattern:
@@ -18,7 +18,7 @@ def make_pattern(name: str, norm: str = "l1") -> Pattern:
 
     Args:
       name: ``RxC`` (R output rows by C input columns), ``unstructured`` (1x1), or ``N:M``.
-      norm: Score of a block, ``l1`` or ``l2``.
+      norm: Score of a block, ``l1``, ``l2`` or ``random``.
 
     Raises:
       OmniError: The name is none of these.

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from omni_plugin.errors import OmniError
 
-NORMS = ("l1", "l2")
+RANDOM = "random"
+NORMS = ("l1", "l2", RANDOM)
 
 
 def check_sparsity(sparsity: float, where: str = "sparsity") -> float:
@@ -40,7 +41,8 @@ class Pattern(ABC):
 
     Args:
       rows, cols: Size of a block, outputs by inputs.
-      norm: A block's score: ``l1`` (mean magnitude) or ``l2`` (root of the mean square).
+      norm: A block's score: ``l1`` (mean magnitude), ``l2`` (root of the mean square), or
+        ``random`` (nothing to do with the weights: the yardstick of the others).
     """
 
     def __init__(self, rows: int, cols: int, norm: str = "l1") -> None:
@@ -107,7 +109,12 @@ class Pattern(ABC):
         return matrix.unflatten(1, (h, self.cols)).unflatten(0, (g, self.rows))
 
     def scores(self, weight: Tensor) -> Tensor:
-        """Scores of the blocks, of shape ``(G, H)``, in float32."""
+        """Scores of the blocks, of shape ``(G, H)``, in float32.
+
+        Random ones are drawn by torch's global generator of the CPU, whatever the weight's device.
+        """
+        if self.norm == RANDOM:
+            return torch.rand(self.grid(weight.shape)).to(weight.device)
         blocks = self.blocks(weight.detach()).float()
         if self.norm == "l1":
             return blocks.abs().mean(dim=(1, 3))

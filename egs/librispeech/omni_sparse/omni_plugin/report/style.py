@@ -13,9 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # M. Okabe and K. Ito, "Color Universal Design" (2008): told apart with any kind of colour vision.
-# Without their yellow, which is too pale for a line on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "os^DvPX"
+# Without their yellow, which is too pale for a line on white. From the eighth on, darker ones that
+# need their markers, too.
+_COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A5C00",
+    "#882255", "#777777", "#44AA99", "#332288",
+)  # fmt: skip
+_MARKERS = "os^DvPX<>hp*"
 
 
 @dataclass(frozen=True)

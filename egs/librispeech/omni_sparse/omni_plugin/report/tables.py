@@ -39,7 +39,7 @@ def wer_table(points: Iterable[Point], reference: str) -> str:
     """
     points = list(points)
     splits = splits_of(points)
-    head = ["system", "sparsity", "non-zero parameters"]
+    head = ["system", "size", "non-zero parameters"]
     for split in splits:
         head += [f"{split} WER % [95 %]", f"against {reference} [95 %]"]
     rows = []
@@ -66,7 +66,7 @@ def _cells(point: Point | None) -> list[str]:
 
 def size_table(points: Iterable[Point]) -> str:
     """How many parameters each network has, and how many of them are zero."""
-    head = ["system", "sparsity", "parameters", "non-zero", "zeros", "zeros / parameters"]
+    head = ["system", "size", "parameters", "non-zero", "zeros", "zeros / parameters"]
     rows = []
     for (system, subnet), found in by_network(points).items():
         point = next(iter(found.values()))

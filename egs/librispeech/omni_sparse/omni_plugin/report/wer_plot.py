@@ -17,18 +17,21 @@ from omni_plugin.report.points import Point, splits_of
 from omni_plugin.report.style import Style, clean, looks
 
 # A scale reaches at least so many times its best word error rate.
-_AT_LEAST = 2.0
+_AT_LEAST = 1.5
 _MILLION = 1e6
 _COLUMNS = 6  # of the legend
+# More lines than these have bars for intervals, side by side, since bands would hide each other.
+_MOST_BANDS = 4
+_STEP = 0.007  # between neighbours, as a share of the panel's width
 
 
 def wer_figure(
     points: Iterable[Point], style: Mapping[str, Style], may_leave: Collection[str] = ()
 ) -> Figure:
-    """A panel for each split, a line for each system, with its 95 % intervals as a band.
+    """A panel for each split, a line for each system, with its 95 % intervals as band or bars.
 
-    The scale begins at 0 and shows all systems but those of ``may_leave``, whose word error rates
-    above it stand at its upper edge as numbers.
+    The scale shows all systems but those of ``may_leave``, whose word error rates above it stand
+    at its upper edge as numbers. It need not begin at 0.
 
     Args:
       points: Of one method and mode.
@@ -39,11 +42,11 @@ def wer_figure(
     splits = splits_of(points)
     systems = list(dict.fromkeys(p.system for p in points))
     with looks():
-        figure = Figure(figsize=(1.0 + 5.2 * len(splits), 4.6), layout="constrained")
+        figure = Figure(figsize=(1.0 + 5.2 * len(splits), 4.8), layout="constrained")
         panels = figure.subplots(1, len(splits), squeeze=False)[0]
         for axes, split in zip(panels, splits, strict=True):
             found = [p for p in points if p.split == split]
-            _panel(axes, found, systems, style, top_of_scale(found, may_leave))
+            _panel(axes, found, systems, style, *scale(found, may_leave))
             axes.set_title(split, fontweight="bold")
         panels[0].set_ylabel("word error rate (%)")
         handles = [
@@ -55,11 +58,11 @@ def wer_figure(
     return figure
 
 
-def top_of_scale(points: Sequence[Point], may_leave: Collection[str] = ()) -> float:
-    """Where the scale of a panel ends, in percent."""
+def scale(points: Sequence[Point], may_leave: Collection[str] = ()) -> tuple[float, float]:
+    """Where the scale of a panel begins and ends, in percent."""
     shown = max((p.high for p in points if p.system not in may_leave), default=0.0)
     best = max(1.0, min(p.wer for p in points))
-    return max(1.15 * shown, _AT_LEAST * best)
+    return 0.85 * min(p.low for p in points), max(1.1 * shown, _AT_LEAST * best)
 
 
 def _panel(
@@ -67,21 +70,30 @@ def _panel(
     points: Sequence[Point],
     systems: Sequence[str],
     style: Mapping[str, Style],
+    bottom: float,
     top: float,
 ) -> None:
     row = 0  # of the names at the upper edge
+    lines = [name for name, count in Counter(p.system for p in points).items() if count > 1]
+    bands = len(lines) <= _MOST_BANDS
+    sizes = [p.num_nonzero / _MILLION for p in points]
+    step = 0.0 if bands else _STEP * (max(sizes) - min(sizes))
     for number, system in enumerate(systems):
         found = sorted((p for p in points if p.system == system), key=lambda p: p.num_nonzero)
         if not found:
             continue
         look = style[system]
-        x, wer = [p.num_nonzero / _MILLION for p in found], [p.wer for p in found]
+        aside = step * (lines.index(system) - (len(lines) - 1) / 2) if system in lines else 0.0
+        x, wer = [p.num_nonzero / _MILLION + aside for p in found], [p.wer for p in found]
         low, high = [p.low for p in found], [p.high for p in found]
-        if len(found) > 1:
+        if len(found) > 1 and bands:
             axes.fill_between(x, low, high, color=look.colour, alpha=0.16, linewidth=0)
         else:
-            spread = [[wer[0] - low[0]], [high[0] - wer[0]]]
-            axes.errorbar(x, wer, yerr=spread, color=look.colour, capsize=3, linewidth=1, zorder=5)
+            spread = [[p.wer - p.low for p in found], [p.high - p.wer for p in found]]
+            axes.errorbar(
+                x, wer, yerr=spread, color=look.colour, capsize=2.5, linewidth=0, elinewidth=1,
+                zorder=3 if len(found) > 1 else 5,
+            )  # fmt: skip
         # Single points lie on lines, and the first system, which others are compared with, on all.
         axes.plot(
             x, wer, color=look.colour, marker=look.marker, linestyle=look.line, markersize=6,
@@ -92,7 +104,7 @@ def _panel(
         if beyond:
             _name_beyond(axes, beyond, look, row)
             row += 1
-    axes.set_ylim(0, top)
+    axes.set_ylim(bottom, top)
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.margins(x=0.07)
     axes.set_xlabel("non-zero parameters (millions)")
@@ -125,17 +137,26 @@ def _sparsity_scale(axes: Axes, points: Sequence[Point]) -> None:
     count = Counter(point.system for point in points)
     sizes: dict[str, set[int]] = {}
     for point in points:
-        if count[point.system] > 1:  # single points are other models, perhaps of other sizes
-            name = "0" if point.subnet == "dense" else point.subnet
+        name = "0" if point.subnet == "dense" else point.subnet
+        # Single points are other models, perhaps of other sizes.
+        if count[point.system] > 1 and _is_number(name):
             sizes.setdefault(name, set()).add(point.num_nonzero)
     if len(sizes) < 2 or any(max(s) > _SAME_SIZE * min(s) for s in sizes.values()):
         return
-    scale = axes.secondary_xaxis("top")
+    above = axes.secondary_xaxis("top")
     ticks = {max(found) / _MILLION: name for name, found in sizes.items()}
-    scale.set_xticks(list(ticks), labels=[_short(name) for name in ticks.values()], fontsize=9)
-    scale.set_xlabel("sparsity", fontsize=9, labelpad=4)
-    scale.tick_params(length=3, color="0.6")
-    scale.spines["top"].set_visible(False)
+    above.set_xticks(list(ticks), labels=[_short(name) for name in ticks.values()], fontsize=9)
+    above.set_xlabel("sparsity", fontsize=9, labelpad=4)
+    above.tick_params(length=3, color="0.6")
+    above.spines["top"].set_visible(False)
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _short(name: str) -> str:

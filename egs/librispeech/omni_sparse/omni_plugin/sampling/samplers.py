@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omni_plugin.errors import OmniError
+from omni_plugin.options import with_defaults
 from omni_plugin.sampling.draws import LevelSpace, generator
 from omni_plugin.sampling.schedule import Schedule, Span
 from omni_plugin.supernet import SubNet, SuperNet
@@ -63,19 +64,9 @@ class Sampler(ABC):
         rank: int = 0,
         **options: Any,
     ) -> None:
-        for name, value in options.items():
-            if name not in self.defaults:
-                known = ", ".join(self.defaults) or "none"
-                raise OmniError(f"{type(self).__name__} has no option {name!r}; known: {known}")
-            kind = type(self.defaults[name])
-            if type(value) not in ((int, float) if kind is float else (kind,)):
-                raise OmniError(
-                    f"{type(self).__name__}: option {name} is {value!r}; it must be of type "
-                    f"{kind.__name__}"
-                )
         self.supernet, self.space, self.schedule = supernet, space, schedule
         self.total_updates, self.seed, self.rank = total_updates, seed, rank
-        self.options = {**self.defaults, **options}
+        self.options = with_defaults(type(self).__name__, self.defaults, options)
 
     @abstractmethod
     def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from omni_plugin.patterns import Pattern
+from omni_plugin.patterns import RANDOM, Pattern
 from omni_plugin.supernet.coverage import CoveredWeight
 
 
@@ -42,8 +42,9 @@ class MaskedWeight:
             self._keep = None
 
     def refresh(self) -> None:
-        """Rank the blocks by the dense weight as it is now."""
-        self.set_ranks(self.pattern.rank_weight(self.parameter))
+        """Rank the blocks by the dense weight as it is now; a random ranking stays."""
+        if self.pattern.norm != RANDOM:
+            self.set_ranks(self.pattern.rank_weight(self.parameter))
 
     def set_ranks(self, ranks: Tensor) -> None:
         self.ranks = ranks

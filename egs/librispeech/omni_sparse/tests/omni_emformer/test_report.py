@@ -15,7 +15,8 @@ from emformer.results import Result, append_result
 from emformer.wer import Utterance, count_errors, write_recogs
 from omni_emformer.experiment_files import losses, read_experiment
 from omni_emformer.report import write_report
-from omni_emformer.report_runs import Runs, Ways
+from omni_emformer.report_networks import Ways
+from omni_emformer.report_runs import Runs
 
 SIZES = {"dense": 1000, "0.50": 600, "0.90": 280}
 GREEDY = Ways("greedy_search", "", "chunk-wise")
@@ -34,16 +35,18 @@ def add_result(folder: Path, system: str, subnet: str, errors: int, **changes) -
     """A line of results.jsonl, and the texts behind it."""
     split = changes.get("split", "test-clean")
     found = utterances(errors, split)
+    folder.mkdir(exist_ok=True)
     counts = count_errors(found)
     recogs = f"streaming/greedy_search/recogs-{split}-{system}-{subnet}.txt"
     (folder / recogs).parent.mkdir(parents=True, exist_ok=True)
     write_recogs(folder / recogs, found)
+    zeros = float(subnet) if subnet.startswith("0.") else 0.0
     values = {
         "system": system, "corpus": "synthetic", "split": split, "method": "greedy_search",
         "mode": "chunk-wise", "chunk_ms": 320, "right_context_ms": 40, "left_context_ms": 960,
         "wer": counts.wer, "ins": counts.ins, "del_": counts.dels, "sub": counts.subs,
         "num_words": 100, "num_utts": 20, "num_params": 1000, "num_nonzero": SIZES[subnet],
-        "sparsity": 0.4, "levels": [0.0 if subnet == "dense" else float(subnet)] * 2,
+        "sparsity": zeros, "levels": [zeros] * 2,
         "train_updates": 500, "train_passes": 700, "train_seconds": 75.5, "seed": 0,
         "checkpoint": str(folder / "epoch-6.pt"), "config": str(folder / "config.yaml"),
         "git_revision": "abc123", "rtf": 0.01,
@@ -55,16 +58,16 @@ def add_result(folder: Path, system: str, subnet: str, errors: int, **changes) -
     return result
 
 
-@pytest.fixture
-def folders(tmp_path) -> list[Path]:
+def write_folders(root: Path) -> list[Path]:
     """A dense model with its one-shot pruning, and a supernet; two test sets."""
-    dense, omni = tmp_path / "dense", tmp_path / "omni"
+    dense, omni = root / "dense", root / "omni"
     for split, more in (("test-clean", 0), ("test-other", 5)):
         add_result(dense, "dense", "dense", 4 + more, split=split)
         for subnet, errors in (("0.50", 10), ("0.90", 15)):
             add_result(dense, "one_shot", subnet, errors + more, split=split)
         for subnet, errors in (("dense", 5), ("0.50", 6), ("0.90", 9)):
-            add_result(omni, "omni", subnet, errors + more, split=split, train_seconds=80.25)
+            changes = {"train_seconds": 80.25, "train_cost": 350.0}
+            add_result(omni, "omni", subnet, errors + more, split=split, **changes)
     with (omni / "metrics.jsonl").open("w") as f:
         for update in (100, 200):
             for name in ("0.00", "0.90"):
@@ -85,6 +88,11 @@ def folders(tmp_path) -> list[Path]:
     return [dense, omni]
 
 
+@pytest.fixture
+def folders(tmp_path) -> list[Path]:
+    return write_folders(tmp_path)
+
+
 def read(folders) -> list:
     return [read_experiment(folder) for folder in folders]
 
@@ -101,10 +109,17 @@ def section(text: str, title: str) -> list[list[str]]:
     return table[:1] + table[2:]
 
 
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    """The report's folder."""
+    root = tmp_path_factory.mktemp("report")
+    folders = write_folders(root)
+    return write_report(read(folders), root / "out", "python3 -m omni_emformer.report").parent
+
+
 @pytest.fixture
-def page(folders, tmp_path) -> str:
-    out = tmp_path / "out"
-    return write_report(read(folders), out, "python3 -m omni_emformer.report").read_text()
+def page(out) -> str:
+    return (out / "RESULTS.md").read_text()
 
 
 # RESULTS.md.
@@ -133,9 +148,10 @@ def test_differences_are_the_paired_bootstrap_of_the_texts(page):
 
 
 def test_budget_sizes_and_coverage(page):
-    budget = section(page, "Training")
-    assert budget[1][0] == "dense, one_shot" and budget[2][0] == "omni"
-    assert budget[1][2:] == ["0", "500", "700", "1 min 15 s (76 s)"]
+    dense, one_shot, omni = section(page, "Training")[1:]
+    assert dense == ["dense", "1", "1", "500", "700", "700", "1.00", "1 min 15 s", "1.00"]
+    assert one_shot[:3] == ["one_shot: of another's training", "2", "-"]
+    assert omni[:7] == ["omni", "3", "1", "500", "700", "350", "0.50"]
     sizes = section(page, "Size")
     assert sizes[3] == ["one_shot", "0.90", "1,000", "280", "720", "72.0 %"]
     assert "omni: pattern 8x1 covers 800 parameters in 30 matrices, 80.0 % of the model" in page
@@ -154,14 +170,14 @@ def test_it_is_honest_about_seeds_and_tells_where_all_comes_from(page):
     assert "/usr/bin/python3" not in page
 
 
-def test_every_plot_it_shows_is_there_as_png_and_svg(page, tmp_path):
+def test_every_plot_it_shows_is_there_as_png_and_svg(page, out):
     shown = [line.split("(")[-1][:-1] for line in page.splitlines() if line.startswith("![")]
     assert shown == [
         "wer-greedy_search-chunk-wise.png", "training-curves.png", "layer-sparsity.png",
     ]  # fmt: skip
     for name in shown:
-        assert (tmp_path / "out" / name).stat().st_size > 10_000
-        assert (tmp_path / "out" / name).with_suffix(".svg").exists()
+        assert (out / name).stat().st_size > 10_000
+        assert (out / name).with_suffix(".svg").exists()
 
 
 # What counts.
@@ -199,31 +215,74 @@ def test_texts_of_another_decoding_give_no_difference(folders):
     assert known["0.50"] is known["0.90"] is None
 
 
-def test_one_shot_starts_at_the_dense_model_and_may_leave_the_scale(folders):
+def test_one_shot_starts_at_the_dense_model_and_has_no_training(folders):
     runs = Runs(read(folders))
-    dense, omni = runs.experiments
-    assert (runs.one_shot(dense), runs.one_shot(omni)) == (["one_shot"], [])
+    untrained = [label for label in runs.systems if runs.is_untrained(label)]
+    assert untrained == ["one_shot"]
     line = [p for p in runs.lines(GREEDY) if (p.system, p.split) == ("one_shot", "test-clean")]
     assert sorted((p.num_nonzero, p.wer) for p in line) == [(280, 15.0), (600, 10.0), (1000, 4.0)]
-    assert set(runs.networks(dense)["one_shot"]) == set(SIZES)
-
-
-def test_runs_of_one_system_are_told_apart_by_their_seeds(folders, tmp_path):
-    other = tmp_path / "omni-seed1"
-    add_result(other, "omni", "dense", 5, seed=1, train_seconds=3.0)
-    runs = Runs(read([*folders, other]))
-    assert list(runs.style) == ["dense", "one_shot", "omni (seed 0)", "omni (seed 1)"]
-    first, second = runs.style["omni (seed 0)"], runs.style["omni (seed 1)"]
-    assert first.colour == second.colour and first.line != second.line
-    text = write_report(read([*folders, other]), tmp_path / "out").read_text()
-    assert "- 1 to 2 seeds a system (dense 0, one_shot 0, omni 0 1)" in text
 
 
 def test_runs_of_one_system_and_seed_are_told_apart_by_their_folders(folders, tmp_path):
     other = tmp_path / "again"
     add_result(other, "omni", "dense", 5, train_seconds=3.0)
     labels = list(Runs(read([*folders, other])).style)
-    assert labels[2:] == ["omni (seed 0) (omni)", "omni (seed 0) (again)"]
+    assert labels[2:] == ["omni (omni)", "omni (again)"]
+
+
+# Several seeds, several levels.
+
+
+@pytest.fixture
+def seeds(folders, tmp_path) -> list[Path]:
+    """The same with a second seed of the supernet, and models pruned one by one."""
+    second = tmp_path / "omni-seed1"
+    for split, more in (("test-clean", 0), ("test-other", 5)):
+        for subnet, errors in (("dense", 7), ("0.50", 10), ("0.90", 13)):
+            changes = {"train_seconds": 90.25, "train_cost": 350.0, "seed": 1}
+            add_result(second, "omni", subnet, errors + more, split=split, **changes)
+    pruned = []
+    for subnet, errors in (("0.50", 9), ("0.90", 14)):
+        pruned.append(tmp_path / f"pruned-{subnet}")
+        for split, more in (("test-clean", 0), ("test-other", 5)):
+            add_result(pruned[-1], "pruned", subnet, errors + more, split=split, train_seconds=60.0)
+    return [*folders, second, *pruned]
+
+
+def test_seeds_and_levels_of_a_system_are_one_line(seeds):
+    runs = Runs(read(seeds))
+    assert list(runs.systems) == ["dense", "one_shot", "omni", "pruned"]
+    assert [e.folder.name for e in runs.systems["pruned"]] == ["pruned-0.50", "pruned-0.90"]
+    assert set(runs.networks("pruned")) == {"0.50", "0.90"}
+
+
+def test_a_rate_is_the_mean_over_the_seeds_and_surer_than_none_of_them(seeds):
+    found = {(p.system, p.subnet): p for p in Runs(read(seeds)).points(GREEDY)
+             if p.split == "test-clean"}  # fmt: skip
+    one = found["omni", "0.50"]
+    assert one.wer == pytest.approx((6 + 10) / 2)
+    # Two seeds 4 points apart: a standard error of 2, times 12.7 of Student's t.
+    assert one.low < 8 - 20 and one.high > 8 + 20
+    # The dense model has the first seed alone, with which the difference is.
+    d = paired_difference(utterances(4, "test-clean"), utterances(6, "test-clean"))
+    difference = found["omni", "0.50"].difference
+    assert (difference.mean, difference.low) == pytest.approx((d.mean, d.low))
+
+
+def test_what_all_sizes_of_a_system_cost_is_summed_over_levels_not_seeds(seeds, tmp_path):
+    text = write_report(read(seeds), tmp_path / "out").read_text()
+    omni, pruned = section(text, "Training")[3:]
+    assert omni == ["omni", "3", "1", "500", "700", "350", "0.50", "1 min 25 s", "1.13"]
+    assert pruned == ["pruned", "2", "2", "1,000", "1,400", "1,400", "2.00", "2 min 0 s", "1.59"]
+    assert "- 1 to 2 seeds a system (dense 0, one_shot 0, omni 0 1, pruned 0)" in text
+    assert "over utterances (bootstrap of Bisani and Ney, 2004) and, where a system has" in text
+
+
+def test_other_utterances_are_not_compared(folders):
+    path = folders[1] / "streaming/greedy_search/recogs-test-clean-omni-0.50.txt"
+    write_recogs(path, [u._replace(id=u.id + "x") for u in utterances(6, "test-clean")])
+    with pytest.raises(RecipeError, match="omni and .*dense decoded other utterances of test-c"):
+        Runs(read(folders)).points(GREEDY)
 
 
 def test_methods_with_other_settings_have_a_section_each(folders, tmp_path):
@@ -236,9 +295,11 @@ def test_methods_with_other_settings_have_a_section_each(folders, tmp_path):
     titles = [line for line in text.splitlines() if line.startswith("## WER")]
     assert titles == [
         "## WER: greedy_search, chunk-wise",
-        "## WER: modified_beam_search (beam size 4), simulated",
         "## WER: modified_beam_search (beam size 8), simulated",
+        "## WER: decoded otherwise",
     ]
+    (row,) = section(text, "WER: decoded otherwise")[1:]
+    assert row[:2] == ["omni", "modified_beam_search (beam size 4), simulated"]
     assert (tmp_path / "out" / "wer-modified_beam_search-beam-size-8-simulated.svg").exists()
     # One size makes no plot.
     assert not (tmp_path / "out" / "wer-modified_beam_search-beam-size-4-simulated.svg").exists()
@@ -271,9 +332,18 @@ def test_losses_are_read_by_level_and_the_newer_value_counts():
         {"group": "valid", "update": 10, "pruned_loss_sparsity-0.00": 0.7},
         {"group": "valid", "update": 20, "pruned_loss_sparsity-0.00": 0.4},
     ]
-    assert losses(records) == {"0.00": ([10, 20], [0.7, 0.4]), "0.90": ([20], [0.9])}
+    assert losses(records) == {"dense": ([10, 20], [0.7, 0.4]), "0.90": ([20], [0.9])}
     dense = [{"group": "valid", "update": 10, "pruned_loss": 1.0, "simple_loss": 2.0}]
     assert losses(dense) == {"dense": ([10], [1.0])}
+
+
+def test_losses_have_the_names_that_sub_networks_have_in_results():
+    names = ["full", "units-4", "full_sparsity-0.00", "full_sparsity-0.50", "units-4_sparsity-0.50"]
+    for name, shown in zip(
+        names, ["dense", "units-4", "dense", "0.50", "units-4_0.50"], strict=True
+    ):
+        record = {"group": "valid", "update": 1, f"pruned_loss_{name}": 1.0}
+        assert list(losses([record])) == [shown]
 
 
 # Mistakes.

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
 from emformer import decode, streaming_decode
 from emformer.averaging import RunningAverage
@@ -228,8 +229,40 @@ def test_what_decoding_did_of_the_dense_model_is_not_done_again(dense, run, corp
 def test_without_a_system_a_dense_model_is_all_there_is(dense, run):
     results = run("--splits", "test-b", "--system-name", "small", exp_dir="dense")
     assert [(r.system, r.subnet) for r in results] == [("small", "dense")]
-    with pytest.raises(RecipeError, match="holds no supernet.*--system conf/systems/omni.yaml"):
+    with pytest.raises(RecipeError, match="holds no supernet.*conf/systems/one_shot.yaml"):
         run("--levels", "0.5", exp_dir="dense")
+
+
+def test_a_system_of_one_shot_pruning_says_how(dense, run, tmp_path):
+    system = tmp_path / "mine.yaml"
+    pruned = {"include": [r"^encoder\.emformer\."], "max_sparsity": 0.75, "valid_levels": [0.25]}
+    system.write_text(yaml.safe_dump({"one_shot": pruned}))
+    results = run("--system", system, "--splits", "test-b", exp_dir="dense")
+    assert [r.subnet for r in results] == ["dense", "0.25", "0.75"]
+    system.write_text("model: {}\n")
+    with pytest.raises(RecipeError, match="--system .*mine.yaml says nothing of how to prune"):
+        run("--system", system, exp_dir="dense")
+
+
+# Models that were made small for a level.
+
+
+@pytest.mark.parametrize(
+    "text, name", [("level: 0.7\nmatch_sparsity: {}\n", "0.70"),
+                   ("level: 0.5\nmatch_depth: true\n", "units-4")],
+)  # fmt: skip
+def test_a_small_dense_model_has_the_name_of_what_it_is_as_small_as(dense, run, text, name):
+    (dense / "system.yaml").write_text(f"name: small\n{text}")
+    results = run("--splits", "test-b", exp_dir="dense")
+    assert [(r.system, r.subnet) for r in results] == [("small", name)]
+    assert results[0].levels == [0, 0]
+
+
+def test_a_result_is_of_the_system_that_was_trained(omni, run):
+    (omni / "system.yaml").write_text("name: mine\n")
+    one = ["--splits", "test-b", "--levels"]
+    assert [r.system for r in run(*one, "0")] == ["mine"]
+    assert [r.system for r in run(*one, "0.5", "--system-name", "b")] == ["mine", "b"]
 
 
 # What it says and records.

@@ -14,7 +14,7 @@ from omni_plugin.report import Point, curves_figure, heat_map_figure, save, wer_
 from omni_plugin.report.curves import Curve, shades, spread
 from omni_plugin.report.heat_map import HeatMap
 from omni_plugin.report.style import Style, styles
-from omni_plugin.report.wer_plot import top_of_scale
+from omni_plugin.report.wer_plot import scale
 
 SIZES = {"dense": 2_000_000, "0.50": 1_200_000, "0.90": 600_000}
 RATES = {
@@ -70,11 +70,11 @@ def test_a_band_spans_the_intervals():
         assert heights.max() == pytest.approx(1.1 * wer)
 
 
-def test_a_panel_for_each_split_with_its_own_scale_from_zero():
+def test_a_panel_for_each_split_with_its_own_scale():
     figure, (clean, other) = wer_axes("clean", "other")
     assert [axes.get_title() for axes in (clean, other)] == ["clean", "other"]
-    assert clean.get_ylim() == pytest.approx((0, 1.15 * 17.6))
-    assert other.get_ylim() == pytest.approx((0, 1.15 * 35.2))
+    assert clean.get_ylim() == pytest.approx((0.85 * 7.2, 1.1 * 17.6))
+    assert other.get_ylim() == pytest.approx((0.85 * 14.4, 1.1 * 35.2))
     assert "%" in clean.get_ylabel() and "millions" in clean.get_xlabel()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(RATES)
@@ -89,8 +89,45 @@ def test_what_leaves_the_scale_is_named_at_its_edge():
 
 
 def test_only_a_reference_leaves_room_above_it():
-    assert top_of_scale(points()[:1], ()) == 16.0
-    assert top_of_scale([p for p in points() if p.system == "one_shot"], ["one_shot"]) == 16.0
+    assert scale(points()[:1], ()) == pytest.approx((0.85 * 7.2, 12.0))
+    far = [p for p in points() if p.system == "one_shot"]
+    assert scale(far, ["one_shot"]) == pytest.approx((0.85 * 7.2, 12.0))
+
+
+def many(systems: int) -> list[Point]:
+    """Systems of two sizes each."""
+    return [
+        Point(f"s{n}", name, "clean", 2_000_000, SIZES[name], 8.0 + n, 7.0 + n, 9.0 + n)
+        for n in range(systems)
+        for name in ("dense", "0.90")
+    ]
+
+
+def test_many_systems_stand_side_by_side_with_bars_for_bands():
+    for systems, bands in ((4, 4), (5, 0)):
+        found = many(systems)
+        (axes,) = wer_figure(found, styles(p.system for p in found)).axes
+        lines = [line(axes, f"s{n}") for n in range(systems)]
+        assert len({tuple(x.get_xdata()) for x in lines}) == (1 if bands else systems)
+        for x in lines:
+            np.testing.assert_allclose(x.get_xdata(), [0.6, 2.0], atol=0.05)
+        filled = [c for c in axes.collections if len(c.get_facecolor())]
+        assert len(filled) == bands
+        (first, *_) = axes.containers or [None]
+        if first is not None:
+            (bars,) = first.lines[2]
+            heights = [segment[:, 1].tolist() for segment in bars.get_segments()]
+            assert heights == [[7.0, 9.0], [7.0, 9.0]]
+
+
+def test_only_sparsities_stand_above_the_panel():
+    layers = [
+        Point("layers", name, "clean", size, size, 9.0, 8.0, 10.0)
+        for name, size in (("dense", 2_000_000), ("units-4", 900_000))
+    ]
+    (axes,) = wer_figure([*points(), *layers], styles([*RATES, "layers"]), ["one_shot"]).axes
+    (above,) = axes.child_axes
+    assert sorted(map(text_of, above.get_xticklabels())) == ["0", "0.5", "0.9"]
 
 
 def test_sparsities_stand_above_their_sizes():
@@ -125,9 +162,10 @@ def test_a_system_looks_the_same_wherever_it_stands():
 
 def test_no_two_systems_look_alike():
     fixed = {"omni": Style("#0072B2", "s"), "one_shot": Style("#D55E00", "^")}
-    found = styles(["omni", "one_shot", "a", "b", "c", "d"], fixed)
-    assert len({style.colour for style in found.values()}) == 6
-    assert len({style.marker for style in found.values()}) == 6
+    names = ["omni", "one_shot", *"abcdefghij"]
+    found = styles(names, fixed)
+    assert len({style.colour for style in found.values()}) == len(names)
+    assert len({style.marker for style in found.values()}) == len(names)
 
 
 # Sparsity of layers.

@@ -20,6 +20,7 @@ OTHERS = {
     "sampler": {"name": "sandwich", "random": 2},
     "ramp": {"name": "linear", "start": 0.0, "end": 1.0},
     "grow_from": 0.3,
+    "grow_until": 0.4,
     "shrink": 0.5,
     "refresh_every": 7,
     "freeze_from": 1,

@@ -52,7 +52,7 @@ def test_help_lists_every_stage_and_its_files(option):
     done = run_sh(option)
     assert done.returncode == 0 and done.stderr == ""
     listed = re.findall(r"^ +(-?\d+)  \w+.*->", done.stdout, flags=re.M)
-    assert [int(stage) for stage in listed] == list(range(-1, 12))
+    assert [int(stage) for stage in listed] == list(range(-1, 13))
 
 
 def test_help_names_every_option():
@@ -110,12 +110,12 @@ def dry(*words, **options):
 
 
 def test_a_dry_run_prints_every_stages_command(tmp_path):
-    done = dry("--stage", "0", "--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp")
+    done = dry("--stage", "0", "--data-dir", tmp_path / "data", "--exp-root", tmp_path / "exp")
     assert modules(done) == [
         "local.prepare_synthetic", "local.prepare_synthetic_manifests", "local.compute_fbank",
         "local.validate_manifest", "local.train_bpe_model", "emformer.train", "emformer.decode",
         "emformer.streaming_decode", "emformer.report", "omni_emformer.train",
-        "omni_emformer.sweep", "omni_emformer.sweep", "omni_emformer.report",
+        *["omni_emformer.sweep"] * 3, "omni_emformer.report",
     ]  # fmt: skip
 
 
@@ -125,7 +125,8 @@ def test_a_dry_run_of_stage_minus_1_installs_nothing():
 
 
 def test_a_dry_run_makes_nothing(tmp_path):
-    dry("--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp", "--dl-dir", tmp_path / "dl")
+    words = ("--data-dir", tmp_path / "data", "--dl-dir", tmp_path / "dl")
+    dry(*words, "--exp-root", tmp_path / "exp")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,11 +135,11 @@ def test_a_dry_run_works_before_anything_is_installed(tmp_path):
     bare.mkdir()
     (bare / "python3").write_text("#!/bin/sh\nexit 1\n")
     (bare / "python3").chmod(0o755)
-    words = ("--stage", "5", "--stop-stage", "5", "--data-dir", "/data")
+    words = ("--stage", "5", "--systems", "dense pruned one_shot", "--data-dir", "/data")
     assert commands(dry(*words, OMNI_PYTHON=str(bare / "python3"))) == commands(dry(*words))
 
 
-@pytest.mark.parametrize("stage", range(12))
+@pytest.mark.parametrize("stage", range(13))
 def test_one_stage_runs_only_that(stage):
     done = dry("--stage", stage, "--stop-stage", stage)
     said = {int(n) for n in re.findall(r"Stage (-?\d+):", done.stdout)}
@@ -155,7 +156,7 @@ def test_musan_is_prepared_for_the_corpora_that_use_it(corpus):
 
 def test_options_reach_the_training():
     done = dry(
-        "--stage", "6", "--stop-stage", "6", "--seed", "7", "--num-epochs", "3", "--world-size",
+        "--stage", "6", "--stop-stage", "6", "--seeds", "7", "--num-epochs", "3", "--world-size",
         "2", "--dtype", "bfloat16", "--max-duration", "99", "--on-the-fly", "true",
     )  # fmt: skip
     (command,) = commands(done)
@@ -178,63 +179,150 @@ def test_options_reach_both_decodings():
     assert len(found) == 2
 
 
-def test_both_trainings_have_the_same_options():
-    words = ["--seed", "7", "--num-epochs", "3", "--max-duration", "99", "--dtype", "float16"]
-    dense, omni = (
-        commands(dry("--stage", stage, "--stop-stage", stage, *words, "--world-size", "2"))[0]
+def test_all_trainings_have_the_same_options():
+    words = ["--seeds", "7", "--num-epochs", "3", "--max-duration", "99", "--dtype", "float16"]
+    words += ["--systems", "dense omni small_dense", "--world-size", "2"]
+    dense, omni, first, *_ = (
+        command
         for stage in (6, 9)
+        for command in commands(dry("--stage", stage, "--stop-stage", stage, *words))
     )
     omni = omni.replace("omni_emformer.train --system conf/systems/omni.yaml", "emformer.train")
-    assert omni.replace("--exp-dir exp/synthetic/omni ", "--exp-dir exp/synthetic/dense ") == dense
+    assert omni.replace("--exp-dir exp/synthetic/omni-", "--exp-dir exp/synthetic/dense-") == dense
+    small = "omni_emformer.train --system conf/systems/small_dense.yaml --level 0.5"
+    first = first.replace(small, "emformer.train")
+    assert first.replace("synthetic/small_dense-0.50-seed7", "synthetic/dense-seed7") == dense
 
 
-def test_the_sweep_decodes_both_models():
-    dense, omni = commands(dry("--stage", "10", "--stop-stage", "10", "--epoch", "4", "--avg", "2"))
-    where = "python3 -m omni_emformer.sweep --exp-dir exp/synthetic"
-    assert dense.startswith(f"{where}/dense --system-name dense --system conf/systems/omni.yaml ")
-    assert omni.startswith(f"{where}/omni --system-name omni --methods ")
-    for command in (dense, omni):
+# Systems and seeds.
+
+ALL = "dense omni dsnn pruned small_dense simple_top_k iterative_zero_out random_mask one_shot"
+
+
+def stage(number, *words, **options) -> list[str]:
+    """Commands of a stage alone."""
+    return commands(dry("--stage", number, "--stop-stage", number, *words, **options))
+
+
+def folders(found: list[str]) -> list[str]:
+    """Experiment folders of commands."""
+    return [re.search(r"--exp-dir exp/synthetic/(\S+)", command)[1] for command in found]
+
+
+def test_every_system_is_trained_once_a_level_and_seed():
+    found = folders(stage(9, "--systems", ALL, "--seeds", "0 2"))
+    levels = ("0.50", "0.70", "0.80", "0.90")
+    names = [
+        "omni",
+        "dsnn",
+        *(f"pruned-{x}" for x in levels),
+        *(f"small_dense-{x}" for x in levels),
+    ]
+    names += ["simple_top_k", "iterative_zero_out", "random_mask"]
+    # The dense model of the first seed is stage 6's, and one_shot has no training.
+    assert found == names + [f"{name}-seed2" for name in ["dense", *names]]
+
+
+def test_a_run_is_told_its_system_level_and_seed():
+    (first, *_, last) = stage(9, "--systems", "dense pruned", "--seeds", "0 1")
+    assert "--system conf/systems/pruned.yaml --level 0.5 " in first and "--seed 0 " in first
+    assert "--system conf/systems/pruned.yaml --level 0.9 " in last and "--seed 1 " in last
+    assert "--level" not in stage(9)[0]
+
+
+def test_the_first_seed_is_the_one_of_the_dense_stages():
+    (train,) = stage(6, "--seeds", "3 0")
+    assert "--exp-dir exp/synthetic/dense-seed3 --seed 3 " in train
+    decode = stage(8, "--seeds", "3 0")[0]
+    assert "--exp-dir exp/synthetic/dense-seed3 --system dense " in decode
+    assert "exp/synthetic/dense --seed 0 " in stage(9, "--seeds", "3 0")[1].replace(
+        "--exp-dir ", ""
+    )
+
+
+def test_the_sweep_decodes_every_run():
+    found = stage(10, "--systems", ALL, "--seeds", "0 2", "--epoch", "4", "--avg", "2")
+    trained = folders(stage(9, "--systems", ALL, "--seeds", "0 2"))
+    swept = folders(found)
+    assert sorted(set(swept)) == sorted({*trained, "dense"})
+    assert len(swept) == len(trained) + 1 + 2  # and one_shot of both dense models
+    for command in found:
         for words in ("--methods greedy_search modified_beam_search --modes chunk-wise --corpus",
                       "--epoch 4", "--avg 2", "--beam-size 4"):  # fmt: skip
             assert words in command
-        assert "--levels" not in command  # those of the supernet's settings
+        assert "--levels" not in command  # those of the systems' settings
+
+
+def test_a_sweep_is_told_the_name_of_its_system():
+    dense, omni, one_shot = stage(10, "--seeds", "2")
+    where = "python3 -m omni_emformer.sweep --exp-dir exp/synthetic"
+    assert dense.startswith(f"{where}/dense-seed2 --system-name dense --methods ")
+    assert omni.startswith(f"{where}/omni-seed2 --system-name omni --methods ")
+    named = "--system-name dense --system conf/systems/one_shot.yaml --one-shot-name one_shot"
+    assert one_shot.startswith(f"{where}/dense-seed2 {named} --methods ")
 
 
 def test_options_reach_the_sweep():
-    for command in commands(
-        dry(
-            "--stage", "10", "--stop-stage", "10", "--levels", "0 0.5", "--sweep-methods",
-            "greedy_search", "--sweep-modes", "simulated chunk-wise",
-        )
-    ):  # fmt: skip
+    words = ["--levels", "0 0.5", "--sweep-methods", "greedy_search"]
+    words += ["--sweep-modes", "simulated chunk-wise", "--systems"]
+    dense, omni, one_shot = stage(10, *words, "dense omni one_shot")
+    for command in (dense, omni, one_shot):
         assert "--methods greedy_search --modes simulated chunk-wise --corpus" in command
-        assert command.endswith("--levels 0 0.5")
+    assert omni.endswith("--levels 0 0.5") and one_shot.endswith("--levels 0 0.5")
+    # A dense model has no levels, and one pruned to a level no other.
+    assert "--levels" not in dense
+    assert not any("--levels" in command for command in stage(10, *words, "pruned small_dense"))
+    assert not any("--levels" in command for command in stage(10, *words, "combined simple_top_k"))
 
 
-def test_the_supernet_has_the_name_of_its_file(tmp_path):
-    (tmp_path / "wide.v2.yaml").touch()
-    words = ["--stage", "9", "--stop-stage", "11", "--omni-system", "wide.v2.yaml"]
-    train, dense, omni, report = commands(dry(*words, cwd=tmp_path))[:4]
-    assert f"--system {tmp_path}/wide.v2.yaml " in train
-    assert "--exp-dir exp/synthetic/wide.v2 " in train
-    assert f"--system-name dense --system {tmp_path}/wide.v2.yaml " in dense
-    assert "--exp-dir exp/synthetic/wide.v2 --system-name wide.v2 " in omni
-    folders = "exp/synthetic/dense exp/synthetic/wide.v2"
-    assert report == f"python3 -m omni_emformer.report --exp-dirs {folders} --out exp/synthetic"
+def test_the_report_begins_with_the_dense_model_of_the_first_seed():
+    found = stage(11, "--systems", "omni dense pruned one_shot", "--seeds", "1 0")[0]
+    names = re.findall(r"exp/synthetic/(\S+)", found)
+    assert names[:2] == ["dense-seed1", "omni-seed1"] and "dense" in names
+    assert len(names) == len(set(names)) == 2 * 6
+    assert found.endswith("--out exp/synthetic")
 
 
-def test_folders_of_both_models_and_of_the_report(tmp_path):
-    words = ["--exp-dir", "a", "--omni-exp-dir", "b", "--report-dir", "c"]
+def test_a_system_of_the_users_own(tmp_path):
+    (tmp_path / "wide.v2.yaml").write_text("like: pruned.yaml\n")
+    (tmp_path / "pruned.yaml").write_text("levels: [0.25]  # WIDE\nsparsity: {}\n")
+    words = ["--stage", "9", "--systems", "dense wide.v2.yaml"]
+    train, dense, wide, report = commands(dry(*words, cwd=tmp_path))[:4]
+    assert f"--system {tmp_path}/wide.v2.yaml --level 0.25 " in train
+    assert "--exp-dir exp/synthetic/wide.v2-0.25 " in train
+    assert "--exp-dir exp/synthetic/wide.v2-0.25 --system-name wide.v2 " in wide
+    names = "exp/synthetic/dense exp/synthetic/wide.v2-0.25"
+    assert report == f"python3 -m omni_emformer.report --exp-dirs {names} --out exp/synthetic"
+
+
+def test_an_unknown_system_is_refused_before_anything_runs():
+    line = only_line(dry("--stage", "0", "--systems", "dense omny"), 1)
+    assert "--systems: there is no conf/systems/omny.yaml; see conf/systems" in line
+
+
+def test_one_shot_needs_the_dense_model():
+    line = only_line(dry("--stage", "9", "--systems", "omni one_shot"), 2)
+    assert "--systems: one_shot prunes the dense model; name dense, too" in line
+
+
+@pytest.mark.parametrize("seeds", ["a", "0,1", "-1", "0 x", '""'])
+def test_seeds_are_numbers(seeds):
+    assert f"--seeds takes numbers, not '{seeds}'" in only_line(run_sh("--seeds", seeds), 2)
+
+
+def test_folders_of_the_experiments_and_of_the_report(tmp_path):
+    words = ["--exp-root", "a", "--report-dir", "c"]
     found = commands(dry("--stage", "11", *words, cwd=tmp_path))
-    assert f"--exp-dirs {tmp_path}/a {tmp_path}/b --out {tmp_path}/c" in found[0]
+    assert f"--exp-dirs {tmp_path}/a/dense {tmp_path}/a/omni --out {tmp_path}/c" in found[0]
 
 
-def test_what_is_missing_is_made_by_a_call_for_the_same_system(tmp_path):
-    (tmp_path / "exp").mkdir()
-    words = ["--system", "eighth", "--omni-system", "my.yaml", "--exp-dir", tmp_path / "exp"]
-    line = only_line(run_sh("--stage", "10", "--stop-stage", "10", *words, cwd=tmp_path), 1)
-    assert "exp/synthetic/my is missing; make it with ./run.sh --stage 9 --stop-stage 9" in line
-    assert "--system eighth --omni-system my.yaml" in line
+def test_what_is_missing_is_made_by_a_call_for_the_same_systems(tmp_path):
+    (tmp_path / "exp" / "dense").mkdir(parents=True)
+    words = ["--systems", "dense my.yaml", "--exp-root", tmp_path / "exp"]
+    (tmp_path / "my.yaml").touch()
+    line = only_line(run_sh("--stage", "11", "--stop-stage", "11", *words, cwd=tmp_path), 1)
+    assert "exp/dense/results.jsonl is missing; make it with ./run.sh --stage 10" in line
+    assert f'--exp-root {tmp_path}/exp --systems "dense my.yaml"' in line
 
 
 def test_an_argument_with_a_space_stays_one(tmp_path):
@@ -254,9 +342,9 @@ def test_it_runs_from_another_folder(tmp_path):
 
 def test_paths_are_meant_from_where_the_caller_is(tmp_path):
     (tmp_path / "my.yaml").touch()
-    words = ["--stage", "6", "--stop-stage", "6", "--config", "my.yaml", "--exp-dir", "my/exp"]
+    words = ["--stage", "6", "--stop-stage", "6", "--config", "my.yaml", "--exp-root", "my/exp"]
     (command,) = commands(dry(*words, cwd=tmp_path))
-    assert f"--config {tmp_path}/my.yaml --exp-dir {tmp_path}/my/exp" in command
+    assert f"--config {tmp_path}/my.yaml --exp-dir {tmp_path}/my/exp/dense" in command
 
 
 def test_a_configuration_of_the_recipe_is_found_from_anywhere(tmp_path):
@@ -288,8 +376,8 @@ def test_a_corpus_of_the_users_own(tmp_path):
     [(1, 0), (3, 1), (5, 3), (6, 3), (7, 6), (8, 6), (9, 3), (10, 6), (11, 10)],
 )
 def test_a_missing_input_names_the_stage_that_makes_it(tmp_path, stage, maker):
-    folders = ["--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp"]
-    line = only_line(run_sh("--stage", stage, "--stop-stage", stage, *folders), 1)
+    where = ["--data-dir", tmp_path / "data", "--exp-root", tmp_path / "exp"]
+    line = only_line(run_sh("--stage", stage, "--stop-stage", stage, *where), 1)
     assert f"is missing; make it with ./run.sh --stage {maker} --stop-stage {maker}" in line
     assert f"--data-dir {tmp_path}/data" in line
     assert list(tmp_path.iterdir()) == []
