@@ -36,8 +36,8 @@ if grep -qs AuthenticAMD /proc/cpuinfo; then
   unset _omni_mkl _omni_flag
 fi
 
-# Threads that wait for others sleep instead of spinning, which stops everything where other programs
-# want the same cores.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+# Threads that wait for others soon sleep: as long as GNU OpenMP lets them spin by itself, they stop
+# everything where other programs want the same cores.
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-1000}
 
 unset _omni_recipe _omni_python _omni_set _omni_note
