@@ -37,18 +37,20 @@ class Comparison:
     Args:
       system, other: What a claim is about, and what it is compared with.
       sizes: Their sub-networks, by what they are called in both.
+      seeds: How many are compared.
       found: Relative difference of the word error rates by test set.
     """
 
     system: str
     other: str
     sizes: tuple[str, ...]
+    seeds: int
     found: dict[str, Interval]
 
     @property
     def text(self) -> str:
         each = ", ".join(f"{split} {percent(found)}" for split, found in self.found.items())
-        return f"{', '.join(self.sizes)}: {each}"
+        return f"{', '.join(self.sizes)} ({self.seeds} seed{'s' if self.seeds > 1 else ''}): {each}"
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class Claims:
             if not seeds or not theirs.sum():
                 return None
             found[split] = ratio_interval(sum(one.of(seeds) for one in own) - theirs, theirs)
-        return Comparison(a, b, tuple(sizes), found)
+        return Comparison(a, b, tuple(sizes), len(seeds), found)
 
 
 def percent(found: Interval) -> str:

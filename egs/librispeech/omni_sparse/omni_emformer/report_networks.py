@@ -80,6 +80,7 @@ class Network:
         seeds = [seed for seed in self.results if seed in other.results]
         if not seeds or self.errors is None or other.errors is None:
             return None
-        difference = 100 * (self.of(seeds) - other.of(seeds))
-        found = ratio_interval(difference, self.words[: len(seeds)])
-        return Difference(found.mean, found.low, found.high)
+        excess, theirs = self.of(seeds) - other.of(seeds), other.of(seeds)
+        found = ratio_interval(100 * excess, self.words[: len(seeds)])
+        share = float(excess.sum() / theirs.sum()) if theirs.any() else None
+        return Difference(found.mean, found.low, found.high, share)

@@ -97,7 +97,8 @@ def _verdicts(claims: Claims) -> str:
         "with 95 % intervals; below zero, the claim's system is better. *Better* is reproduced "
         "where the interval lies below zero, and not reproduced where it lies above. *On par* is "
         f"reproduced where it ends below {par}, and not reproduced where it else lies above zero, "
-        f"or that of any one size above {par}. A claim must hold on each test set."
+        f"or that of any one size above {par}. A claim must hold on each test set. Of 1 seed, "
+        "intervals leave out how much trainings differ."
     )
     return f"## Verdicts\n\n{table}\n\n{note}"
 

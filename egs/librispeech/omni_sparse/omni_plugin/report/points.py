@@ -14,11 +14,13 @@ class Difference:
     Args:
       mean: Below zero, the reference is worse.
       low, high: Its 95 % interval.
+      share: Relative to the reference's rate; None where that is 0.
     """
 
     mean: float
     low: float
     high: float
+    share: float | None = None
 
     @property
     def is_sure(self) -> bool:

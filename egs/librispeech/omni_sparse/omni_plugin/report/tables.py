@@ -58,8 +58,7 @@ def _cells(point: Point | None) -> list[str]:
     if point.difference is None:
         return [wer, _NOTHING]
     d = point.difference
-    reference = point.wer - d.mean
-    share = f" ({100 * d.mean / reference:+.0f} %)" if reference > 0 else ""
+    share = "" if d.share is None else f" ({100 * d.share:+.0f} %)"
     mean = f"**{d.mean:+.2f}**" if d.is_sure else f"{d.mean:+.2f}"
     return [wer, f"{mean}{share} [{d.low:+.2f}, {d.high:+.2f}]"]
 

@@ -181,9 +181,15 @@ def test_validation_is_shared_out_over_the_ranks(data, cut_filter):
     for rank in (0, 1, 2):
         loader = data.valid_dataloader(cut_filter, 9, rank, 3)
         texts.append([text for batch in loader for text in batch_texts(batch)])
-    kept = [cut.supervisions[0].text for cut in data.cuts("dev") if cut_filter(cut)]
+    kept = [cut.supervisions[0].text for cut in data.valid_cuts() if cut_filter(cut)]
     assert max(map(len, texts)) - min(map(len, texts)) <= 1
-    assert sorted(sum(texts, [])) == sorted(kept) and len(kept) > 6
+    assert sorted(sum(texts, [])) == sorted(kept) and len(kept) > 3
+
+
+def test_searches_and_validation_share_dev_and_no_cut(data):
+    valid, search = ({cut.id for cut in cuts} for cuts in (data.valid_cuts(), data.search_cuts()))
+    assert valid | search == set(data.cuts("dev").ids)
+    assert not valid & search and len(search) > 3
 
 
 def test_features_on_the_fly_equal_the_stored_ones(tiny_data):

@@ -267,6 +267,7 @@ def test_a_rate_is_the_mean_over_the_seeds_and_surer_than_none_of_them(seeds):
     d = paired_difference(utterances(4, "test-clean"), utterances(6, "test-clean"))
     difference = found["omni", "0.50"].difference
     assert (difference.mean, difference.low) == pytest.approx((d.mean, d.low))
+    assert difference.share == pytest.approx(0.5)  # 6 errors of one seed against 4
 
 
 def test_what_all_sizes_of_a_system_cost_is_summed_over_levels_not_seeds(seeds, tmp_path):

@@ -98,7 +98,9 @@ def test_omni_against_models_pruned_one_by_one(claims, omni, said):
 def test_a_difference_is_relative_and_of_the_mean_over_the_sizes(claims):
     found = claims(omni={"dense": 4, "0.50": 6, "0.90": 9}, pruned={"0.50": 8, "0.90": 12})
     one = found.verdicts()[1]
-    assert one.system == "omni" and one.measured.startswith("0.50, 0.90: test-clean -25.0 % [")
+    assert one.system == "omni" and one.measured.startswith(
+        "0.50, 0.90 (3 seeds): test-clean -25.0 % ["
+    )
     each = [(x.sizes, round(x.found["test-clean"].mean, 3)) for x in found.by_size()]
     assert each == [(("0.50",), -0.25), (("0.90",), -0.25)]
 

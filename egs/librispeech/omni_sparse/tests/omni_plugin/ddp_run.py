@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from omni_plugin.sampling import CubicRamp, LevelSpace, make_sampler
+from omni_plugin.sampling import CubicRamp, LevelSpace, Schedule, make_sampler
 from omni_plugin.supernet import SuperNet
 from tests.omni_plugin.models import mixed, tokens
 
@@ -33,10 +33,10 @@ def loss_of(out: Tensor) -> Tensor:
 
 def draws(supernet: SuperNet, rank: int) -> dict[str, list]:
     """Levels of all passes of all updates, by the sampler's name."""
-    space, ramp = LevelSpace(0.9, layer_spread=0.2), CubicRamp(0.1, 0.5)
+    space, schedule = LevelSpace(0.9, layer_spread=0.2), Schedule(0.9, CubicRamp(0.1, 0.5))
     found = {}
     for name in SAMPLERS:
-        sampler = make_sampler(name, supernet, space, ramp, UPDATES, seed=3, rank=rank)
+        sampler = make_sampler(name, supernet, space, schedule, UPDATES, seed=3, rank=rank)
         passes = [sampler.passes(update) for update in range(UPDATES)]
         found[name] = [[list(one.subnet.levels) for one in update] for update in passes]
     return found

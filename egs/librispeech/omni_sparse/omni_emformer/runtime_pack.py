@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes sub-networks of a trained model to one packed file, for the sparse CPU runtime.
+
+Usage:
+  python3 -m omni_emformer.runtime_pack --exp-dir exp/synthetic/omni --out omni.packed
+  python3 -m omni_emformer.runtime_pack --exp-dir exp/synthetic/omni --out small.packed \\
+    --subnets 0.9 --values int8
+  python3 -m omni_emformer.runtime_decode --packed small.packed --subnet 0.90 \\
+    --exp-dir exp/synthetic/omni
+
+--epoch, --avg and the other options of emformer.decode that say which weights may follow.
+Sub-networks of one supernet share their weights in the file: it takes little more room than the
+densest of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from emformer import decode_options
+from emformer.errors import run_main
+from omni_emformer.layer_subnets import LayerSubnets
+from omni_emformer.runtime_model import pack_transducers
+from omni_emformer.subnets import Subnets
+from omni_emformer.system_file import read_system
+from omni_plugin.runtime import VALUE_TYPES, PackedFile
+
+
+def main(argv: Iterable[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m omni_emformer.runtime_pack",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the packed file")
+    parser.add_argument(
+        "--subnets",
+        nargs="+",
+        metavar="SPARSITY",
+        help="or names, such as units-4 or front/3 (default: all levels that were trained)",
+    )
+    parser.add_argument(
+        "--values", choices=list(VALUE_TYPES), default="float32", help="default float32"
+    )
+    parser.add_argument(
+        "--system", type=Path, help="YAML file: how to prune a model that has no supernet"
+    )
+    args, rest = parser.parse_known_args(argv)
+    options = decode_options.get_parser(None).parse_args(rest)
+    of_layers = "layers" in read_system(options.exp_dir)
+    subnets = LayerSubnets(options) if of_layers else Subnets(options, args.system)
+    chosen = [_level(text) for text in args.subnets or []] or subnets.levels()
+    pack_transducers(args.out, [partial(subnets.make, level) for level in chosen], args.values)
+    names = ", ".join(PackedFile(args.out).subnets)
+    print(f"{args.out}: {args.out.stat().st_size:,} bytes, sub-networks {names}")
+
+
+def _level(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of sub-networks whose bytes shrink with their weights."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor, nn
+
+from omni_plugin.errors import OmniError
+from omni_plugin.runtime.blocks import ROWS, Band, BlockMatrix
+from omni_plugin.runtime.header import (
+    ALIGNMENT,
+    TENSOR_TYPES,
+    VALUE_TYPES,
+    Entry,
+    Header,
+    Layer,
+    Section,
+    read_header,
+)
+from omni_plugin.runtime.linear import PackedLinear
+from omni_plugin.runtime.packing import pack
+
+
+def write_packed(
+    path: Path,
+    model: nn.Module,
+    states: Iterable[tuple[str, Mapping[str, Tensor]]],
+    values: str = "float32",
+    meta: Mapping[str, Any] | None = None,
+) -> None:
+    """Write sub-networks of a model to one file; a block that several have is there once.
+
+    The blocks of the sparsest come first, and what denser ones add comes after, so that the
+    sparser a sub-network is, the fewer bytes are read.
+
+    Args:
+      path: Of the file, which must not exist.
+      model, states, values: See :func:`omni_plugin.runtime.packing.pack`.
+      meta: What the reader shall know, in types of JSON.
+
+    Raises:
+      OmniError: There is a file at ``path``; and as :func:`~omni_plugin.runtime.packing.pack`.
+      OSError: It cannot be written.
+    """
+    if path.exists():
+        raise OmniError(f"{path} exists; delete it or choose another name")
+    if values not in VALUE_TYPES:
+        raise OmniError(f"values {values!r} are unknown; known: {', '.join(VALUE_TYPES)}")
+    layers, tensors = pack(model, states, values)
+    body = _Body()
+    header = Header(meta=dict(meta or {}))
+    for name, tensor in tensors.items():
+        kind, tensor = str(tensor.dtype).removeprefix("torch."), tensor.cpu().contiguous()
+        if kind not in TENSOR_TYPES:
+            raise OmniError(f"{name}: a tensor of {tensor.dtype} cannot be packed")
+        header.tensors.append(Entry(name, kind, tuple(tensor.shape), body.add(tensor)))
+    for name, layer in layers.items():
+        scales = [layer.scales] if values == "int8" else []
+        rest = body.add(layer.bias, *scales)
+        header.layers.append(Layer(name, *layer.shape, values, rest=rest))
+    for number in range(max(len(layer.bands) for layer in layers.values())):
+        for entry, layer in zip(header.layers, layers.values(), strict=True):
+            for band in layer.bands[number : number + 1]:
+                section = body.add(band.values, band.columns, band.counts)
+                entry.bands.append((len(band.columns), section))
+    subnets = next(iter(layers.values())).numbers
+    header.subnets = {s: [layer.numbers[s] for layer in layers.values()] for s in subnets}
+    header.size = body.size
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(part, "wb") as file:
+            file.write(header.encode())
+            for data in body.parts:
+                file.write(_bytes(data))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _Body:
+    """The sections of a file to be."""
+
+    def __init__(self) -> None:
+        self.parts: list[Tensor] = []
+        self.size = 0
+
+    def add(self, *tensors: Tensor) -> Section:
+        """A section of the bytes of some tensors."""
+        offset, checksum = self.size, 0
+        for tensor in tensors:
+            checksum = zlib.crc32(_bytes(tensor), checksum)
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        filling = torch.zeros(-size % ALIGNMENT, dtype=torch.uint8)
+        self.parts += [*tensors, filling]
+        self.size += size + len(filling)
+        return Section(offset, size, checksum)
+
+
+class PackedFile:
+    """A packed file; all that is read of it is checked.
+
+    Args:
+      path: Of the file.
+
+    Attributes:
+      meta: What its maker said.
+      subnets: Names of its sub-networks.
+
+    Raises:
+      OmniError: It is missing, no packed file, of another version, truncated or altered.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._open() as file:
+            size = os.fstat(file.fileno()).st_size
+            self._header, self._begin = read_header(file, size)
+        self.meta, self.subnets = self._header.meta, list(self._header.subnets)
+
+    def matrices(self, subnet: str) -> dict[str, BlockMatrix]:
+        """The linear layers of a sub-network by their names.
+
+        Raises:
+          OmniError: There is no such sub-network, or the file is damaged.
+        """
+        if subnet not in self.subnets:
+            known = ", ".join(self.subnets)
+            raise OmniError(f"{self.path}: no sub-network is called {subnet!r}; known: {known}")
+        numbers = self._header.subnets[subnet]
+        with self._open() as file:
+            return {
+                layer.name: self._matrix(file, layer, number)
+                for layer, number in zip(self._header.layers, numbers, strict=True)
+            }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The model's other tensors, which all sub-networks share.
+
+        Raises:
+          OmniError: The file is damaged.
+        """
+        with self._open() as file:
+            return {
+                entry.name: self._read(file, entry.section)
+                .view(getattr(torch, entry.kind))
+                .view(entry.shape)
+                for entry in self._header.tensors
+            }
+
+    def _matrix(self, file: BinaryIO, layer: Layer, number: int) -> BlockMatrix:
+        bands = []
+        for blocks, section in layer.bands[:number]:
+            data, width = self._read(file, section), ROWS * VALUE_TYPES[layer.kind]
+            values, columns, counts = data.split([width * blocks, 2 * blocks, 2 * layer.groups])
+            values = values.view(getattr(torch, layer.kind)).view(blocks, ROWS)
+            bands.append(Band(counts.view(torch.int16), columns.view(torch.int16), values))
+        bias, *scales = self._read(file, layer.rest).view(torch.float32).split(layer.groups * ROWS)
+        scales = scales[0] if scales else torch.ones_like(bias)
+        return BlockMatrix.from_bands((layer.rows, layer.cols), bands, bias, scales)
+
+    def _read(self, file: BinaryIO, section: Section) -> Tensor:
+        data = torch.empty(section.size, dtype=torch.uint8)
+        file.seek(self._begin + section.offset)
+        length = file.readinto(_bytes(data))
+        if length != section.size or zlib.crc32(_bytes(data)) != section.checksum:
+            raise OmniError(f"{section.size} bytes at {section.offset} are damaged")
+        return data
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        try:
+            with open(self.path, "rb") as file:
+                yield file
+        except OSError as e:
+            raise OmniError(f"{self.path}: cannot be read ({e.strerror})") from e
+        except OmniError as e:
+            raise OmniError(f"{self.path}: {e}; make or fetch it again") from e
+
+
+def use_packed(model: nn.Module, file: PackedFile, subnet: str) -> None:
+    """Make a model a sub-network of a packed file, in place; again, to switch to another one.
+
+    Its linear layers become :class:`PackedLinear`, and its other tensors those of the file.
+
+    Raises:
+      OmniError: The model is of another make, there is no such sub-network, or the file is damaged.
+    """
+    matrices, tensors = file.matrices(subnet), file.tensors()
+    modules = dict(model.named_modules())
+    for name, matrix in matrices.items():
+        linear = modules.get(name)
+        shape = (getattr(linear, "out_features", None), getattr(linear, "in_features", None))
+        if shape != (matrix.rows, matrix.cols):
+            raise OmniError(f"{file.path}: {name} is of shape {(matrix.rows, matrix.cols)} there")
+    for name, matrix in matrices.items():
+        parent, _, attribute = name.rpartition(".")
+        setattr(modules[parent], attribute, PackedLinear(matrix))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as e:
+        why = " ".join(str(e).split())[:200]
+        raise OmniError(f"{file.path}: does not fit the model ({why})") from e
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor."""
+    size = tensor.numel() * tensor.element_size()
+    if not size:
+        return memoryview(bytearray())
+    return memoryview((ctypes.c_char * size).from_address(tensor.data_ptr())).cast("B")
