@@ -14,6 +14,7 @@ such as with an address sanitizer.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import tempfile
@@ -74,7 +75,8 @@ def damage_header(data: bytes, rng: random.Random) -> bytes:
                 here = here[key]
                 continue
             near = isinstance(here[key], int) and rng.random() < 0.5
-            here[key] = here[key] + rng.choice([-64, -1, 1, 64]) if near else rng.choice(_ODD)
+            odd = here[key] + rng.choice([-64, -1, 1, 64]) if near else rng.choice(_ODD)
+            here[key] = copy.deepcopy(odd)
             break
     raw = json.dumps(text).encode()
     raw += b" " * (-(begin + len(raw)) % header.ALIGNMENT)
