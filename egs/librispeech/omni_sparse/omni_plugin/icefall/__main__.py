@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs an unmodified icefall recipe under the plugin.
+
+Usage: python3 -m omni_plugin.icefall COMMAND --recipe RECIPE [options] [-- arguments of the recipe]
+
+  train     train a supernet by the recipe's train.py
+  coverage  say what would be pruned
+  bake      write a sub-network as epoch-99.pt, for the recipe's own scripts
+  run       run a script of the recipe (decode.py, export.py, ...) on a sub-network
+  sweep     run a decoding script at many sparsities and collect results.jsonl
+
+Run it where the recipe's own scripts are run, so that data/ is found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from omni_plugin.errors import OmniError
+from omni_plugin.icefall.workarounds import WORKAROUNDS
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Our words, and the recipe's behind ``--``."""
+    where = words.index("--") if "--" in words else len(words)
+    return words[:where], words[where + 1 :]
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="omni_plugin.icefall",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in ("train", "coverage", "bake", "run", "sweep"):
+        one = commands.add_parser(name, allow_abbrev=False)
+        one.add_argument("--recipe", type=Path, required=True, help="its folder")
+        if name == "coverage":
+            one.add_argument("--vocab-size", type=int, default=500)
+        if name in ("bake", "run", "sweep"):
+            _add_source(one, name == "sweep")
+        if name in ("run", "sweep"):
+            one.add_argument("--script", default="decode.py", help="of the recipe")
+            one.add_argument(
+                "--omni-workaround", nargs="*", choices=sorted(WORKAROUNDS), default=[]
+            )
+    return parser
+
+
+def _add_source(parser: argparse.ArgumentParser, many: bool) -> None:
+    add = parser.add_argument
+    add("--exp-dir", type=Path, required=True, help="of the supernet's training")
+    add("--epoch", type=int, default=30)
+    add("--iter", type=int, default=0, help="if not 0, instead of --epoch")
+    add("--avg", type=int, default=1)
+    add("--use-averaged-model", type=int, choices=(0, 1), default=1)
+    add(
+        "--sparsity",
+        required=True,
+        nargs="+" if many else None,
+        help="dense, sparsest, 0.7, ...; full, units-4, ... with --omni-layers",
+    )
+    add("--out-dir", type=Path, help="default: omni/<which checkpoints> in --exp-dir")
+
+
+def main(words: list[str]) -> None:
+    ours, theirs = split(words)
+    parser = get_parser()
+    args, omni = parser.parse_known_args(ours)
+    unknown = [word for word in omni if word.startswith("-") and not word.startswith("--omni-")]
+    if unknown or (omni and args.command not in ("train", "coverage")):
+        parser.error(f"unknown: {' '.join(unknown or omni)}; the recipe's own options go behind --")
+    # Imported here: the recipe's packages are slow to import, and --help needs none.
+    if args.command == "train":
+        from omni_plugin.icefall.launch import train
+
+        train(args.recipe, omni, theirs)
+    elif args.command == "coverage":
+        from omni_plugin.icefall.coverage import make_model, report, supernet_of
+
+        model, params = make_model(args.recipe, [*theirs, *omni], args.vocab_size)
+        print(report(model, supernet_of(model, params)))
+    else:
+        _on_subnets(args, theirs)
+
+
+def _on_subnets(args: argparse.Namespace, theirs: list[str]) -> None:
+    from omni_plugin.icefall.bake import make_baker
+    from omni_plugin.icefall.scripts import run_script
+    from omni_plugin.icefall.source import Source
+    from omni_plugin.icefall.sweep import Sweep
+
+    averaged = bool(args.use_averaged_model)
+    source = Source(args.exp_dir, args.epoch, args.iter, args.avg, averaged)
+    baker = make_baker(args.recipe, source)
+    folder = args.out_dir or args.exp_dir / "omni" / source.name
+    if args.command == "sweep":
+        sweep = Sweep(args.recipe, baker, folder, args.omni_workaround)
+        sweep.run(args.sparsity, args.script, theirs)
+        return
+    subnet = baker.subnet(args.sparsity)
+    path = baker.write(subnet, folder / subnet.name)
+    if args.command == "bake":
+        options = "--epoch 99 --avg 1 --use-averaged-model 0"
+        if "num_encoder_layers" in baker.params:
+            layers = baker.params_of(subnet)["num_encoder_layers"]
+            options += f" --num-encoder-layers {layers}"
+        print(f"{path}: use {options}")
+        return
+    run_script(
+        args.recipe, args.script, path.parent, baker.params_of(subnet), theirs, args.omni_workaround
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except OmniError as e:
+        sys.exit(f"error: {e}")
