@@ -23,10 +23,8 @@ from pathlib import Path
 
 from emformer import decode_options
 from emformer.errors import run_main
-from omni_emformer.layer_subnets import LayerSubnets
+from omni_emformer.export import open_subnets, parse_level
 from omni_emformer.runtime_model import pack_transducers
-from omni_emformer.subnets import Subnets
-from omni_emformer.system_file import read_system
 from omni_plugin.runtime import VALUE_TYPES, PackedFile
 
 
@@ -41,6 +39,7 @@ def main(argv: Iterable[str] | None = None) -> None:
     parser.add_argument(
         "--subnets",
         nargs="+",
+        type=parse_level,
         metavar="SPARSITY",
         help="or names, such as units-4 or front/3 (default: all levels that were trained)",
     )
@@ -52,19 +51,11 @@ def main(argv: Iterable[str] | None = None) -> None:
     )
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(rest)
-    of_layers = "layers" in read_system(options.exp_dir)
-    subnets = LayerSubnets(options) if of_layers else Subnets(options, args.system)
-    chosen = [_level(text) for text in args.subnets or []] or subnets.levels()
+    subnets = open_subnets(options, args.system)
+    chosen = args.subnets or subnets.levels()
     pack_transducers(args.out, [partial(subnets.make, level) for level in chosen], args.values)
     names = ", ".join(PackedFile(args.out).subnets)
     print(f"{args.out}: {args.out.stat().st_size:,} bytes, sub-networks {names}")
-
-
-def _level(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 if __name__ == "__main__":

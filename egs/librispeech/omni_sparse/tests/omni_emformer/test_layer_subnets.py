@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sub-networks of a trained layer selection: plain models against the supernet, and as files."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,7 +13,8 @@ from emformer.decode_options import get_parser
 from emformer.errors import RecipeError
 from emformer.results import read_results
 from emformer.wer import read_recogs
-from omni_emformer import layer_export
+from omni_emformer import export
+from omni_emformer.export_checkpoint import write_checkpoint
 from omni_emformer.layer_subnets import LayerSubnets, layer_subnet_loader
 from tests.emformer import training
 from tests.omni_emformer.layers import trainer
@@ -33,6 +36,7 @@ def _trained(data, root, way: str):
             if name.startswith("size_heads"):
                 parameter.normal_()
     save_talkative(run)
+    (root / "exp" / "system.yaml").write_text("layers: {}\n")  # as train.py would write it
     return root / "exp"
 
 
@@ -172,13 +176,18 @@ def words(data, exp_dir, *more: str) -> list[str]:
     return [*where, "--splits", "test-clean", *more]
 
 
+def exported(exp_dir, size: str, folder) -> Path:
+    where = ["--exp-dir", str(exp_dir), "--out", str(folder)]
+    export.main([*where, "--subnets", size, "--formats", "checkpoint"])
+    return folder / size
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_an_exported_sub_network_is_decoded_as_a_plain_model(exp_dir, tiny_data, tmp_path, mode):
     """The same texts as from the supernet's checkpoint, by the dense recipe alone."""
     (tmp_path / "epoch-1.pt").symlink_to(exp_dir / "epoch-1.pt")
     MODES[mode].main(words(tiny_data, tmp_path), layer_subnet_loader("units-2"))
-    out = tmp_path / "small"
-    layer_export.main(["--exp-dir", str(exp_dir), "--size", "units-2", "--out", str(out)])
+    out = exported(exp_dir, "units-2", tmp_path)
     MODES[mode].main(words(tiny_data, out))
     (one,), (other,) = (read_results(d / "results.jsonl") for d in (tmp_path, out))
     assert (one.subnet, other.subnet) == ("units-2", "dense")
@@ -190,8 +199,7 @@ def test_an_exported_sub_network_is_decoded_as_a_plain_model(exp_dir, tiny_data,
 
 
 def test_an_export_is_a_checkpoint_without_method(exp_dir, tmp_path):
-    layer_export.main(["--exp-dir", str(exp_dir), "--size", "units-1", "--out", str(tmp_path)])
-    state = load_checkpoint(tmp_path / "epoch-1.pt")
+    state = load_checkpoint(exported(exp_dir, "units-1", tmp_path) / "epoch-1.pt")
     assert state["method"] == {}
     assert not any(name.startswith("size_heads") for name in state["model"])
     config = Config.from_dict(state["config"])
@@ -199,7 +207,7 @@ def test_an_export_is_a_checkpoint_without_method(exp_dir, tmp_path):
 
 
 def test_nothing_is_overwritten(exp_dir, tmp_path):
-    where = ["--exp-dir", str(exp_dir), "--size", "units-1", "--out", str(tmp_path)]
-    layer_export.main(where)
+    made = LayerSubnets(options(exp_dir)).make("units-1")
+    write_checkpoint(*made, tmp_path)
     with pytest.raises(RecipeError, match="epoch-1.pt exists already; choose another --out"):
-        layer_export.main(where)
+        write_checkpoint(*made, tmp_path)
