@@ -25,6 +25,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, default=Path("data/synthetic"))
     parser.add_argument("--num-train", type=int, default=16000, help="training utterances")
     parser.add_argument("--num-dev", type=int, default=200, help="utterances of the dev set")
+    parser.add_argument(
+        "--num-search", type=int, default=600, help="utterances that sub-networks are searched on"
+    )
     parser.add_argument("--num-test", type=int, default=1000, help="utterances of each test set")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another corpus")
     parser.add_argument("--nj", type=int, default=2, help="processes")
@@ -36,11 +39,12 @@ def main() -> None:
     sizes = {
         "train": args.num_train,
         "dev": args.num_dev,
+        "search": args.num_search,
         "test-clean": args.num_test,
         "test-other": args.num_test,
     }
     if min(sizes.values()) < 1 or args.nj < 1:
-        raise RecipeError(f"--num-train, --num-dev, --num-test and --nj must be 1 or more: {sizes}")
+        raise RecipeError(f"the --num options and --nj must be 1 or more: {sizes}, {args.nj}")
     plan = plan_corpus(sizes, args.seed)
     audio_dir = args.data_dir / "audio"
     _claim(audio_dir, fingerprint(sizes, args.seed))

@@ -68,7 +68,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--step", type=positive_float, default=0.05, help="between two levels (default 0.05)"
     )
     parser.add_argument(
-        "--max-level", type=fraction, help="of a weight (default: the supernet's max_sparsity)"
+        "--max-level", type=fraction, help="of a weight (default: the highest in training)"
     )
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--num-workers", type=positive_int, default=1, help="processes")

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from emformer.bootstrap import pair_up, paired_difference
 from emformer.errors import RecipeError
-from emformer.results import Result, read_results
+from emformer.results import CHUNK_WISE, Result, read_results
 from emformer.wer import Utterance, count_errors, read_recogs
 from omni_emformer.search_results import Choice
 from omni_plugin.report import markdown_table
 from omni_plugin.search import UNIFORM
 
+# What the search has decoded; the folder may hold other decodings of the same sub-networks.
+_METHOD = "greedy_search"
 _NOTHING = "-"
 
 
@@ -26,7 +28,9 @@ def compare(exp_dir: Path, weights: dict[str, str], choices: Sequence[Choice]) -
       choices: What was chosen.
     """
     results: dict[tuple[str, str], Result] = {
-        (r.weights, r.split): r for r in read_results(exp_dir / "results.jsonl")
+        (r.weights, r.split): r
+        for r in read_results(exp_dir / "results.jsonl")
+        if (r.method, r.mode) == (_METHOD, CHUNK_WISE)
     }
     splits = sorted({split for _, split in results})
     head = ["split", "budget", "chosen by", "sub-network", "non-zero parameters", "WER % [95 %]"]

@@ -79,7 +79,8 @@ class Search:
         rungs = list(dict.fromkeys([Rung(LOSS, 1), Rung(LOSS, whole), Rung(WER, whole)]))
         settings = SearchSettings(args.evaluations, args.population, seed=args.seed)
         try:
-            self.space = space_of(supernet, args.step, args.max_level)
+            trained = self.subnets.settings.max_layer_sparsity or None
+            self.space = space_of(supernet, args.step, args.max_level or trained)
             self.pareto = ParetoSearch(
                 self.space,
                 self.cost,

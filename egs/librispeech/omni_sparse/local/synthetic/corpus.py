@@ -45,19 +45,21 @@ class Utterance:
 def plan_corpus(sizes: dict[str, int], seed: int) -> dict[str, list[Utterance]]:
     """What is said by whom in each split.
 
-    Dev and test sets hold whole clauses, each once, and none of them is in training, which also has
-    words and short phrases and draws them again and again.
+    All sets but training hold whole clauses, each once, and none of them is in another set.
+    Training also has words and short phrases and draws them again and again.
 
     Args:
       sizes: Split name -> number of utterances.
       seed: The plan is a function of ``sizes`` and ``seed`` alone. Test and dev splits are drawn
-        first, so that they do not change with the size of the training split.
+        first, so that they do not change with the size of the training split; split ``search``
+        last, so that it changes none of the others.
     """
     grammar = Grammar.load()
     settings = yaml.safe_load(SPEAKERS.read_text())
     held_out: set[str] = set()
     plan = {}
-    for split in sorted(sizes, key=lambda name: (name == "train", name)):
+    order = {"train": 1, "search": 2}
+    for split in sorted(sizes, key=lambda name: (order.get(name, 0), name)):
         if split not in settings:
             raise RecipeError(f"{SPEAKERS}: no speakers for split {split!r}")
         rng = random.Random(f"{seed} {split}")
@@ -65,7 +67,8 @@ def plan_corpus(sizes: dict[str, int], seed: int) -> dict[str, list[Utterance]]:
             sentences = draw_sentences(grammar, sizes[split], rng, held_out, repeat=True)
         else:
             sentences = draw_sentences(grammar, sizes[split], rng, held_out, start="CLAUSE")
-            held_out.update(sentences)
+        # What comes later says none of it; only training repeats itself.
+        held_out.update(sentences)
         plan[split] = [
             _utterance(split, i, text, settings[split], rng) for i, text in enumerate(sentences)
         ]

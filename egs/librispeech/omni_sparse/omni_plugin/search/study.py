@@ -80,6 +80,13 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
     @sqlalchemy.event.listens_for(storage.engine, "connect")
     def _(connection, _) -> None:
         connection.execute("PRAGMA synchronous = OFF")
+        connection.isolation_level = None  # or Python's sqlite3 would say when one begins
+
+    # Optuna looks whether a trial waits, and then takes it. By SQLite's habit, two processes may
+    # both have looked before one takes it.
+    @sqlalchemy.event.listens_for(storage.engine, "begin")
+    def _(connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     storage.engine.dispose()  # connections that were open before
     return storage

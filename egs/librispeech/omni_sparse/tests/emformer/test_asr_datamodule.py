@@ -186,12 +186,6 @@ def test_validation_is_shared_out_over_the_ranks(data, cut_filter):
     assert sorted(sum(texts, [])) == sorted(kept) and len(kept) > 3
 
 
-def test_searches_and_validation_share_dev_and_no_cut(data):
-    valid, search = ({cut.id for cut in cuts} for cuts in (data.valid_cuts(), data.search_cuts()))
-    assert valid | search == set(data.cuts("dev").ids)
-    assert not valid & search and len(search) > 3
-
-
 def test_features_on_the_fly_equal_the_stored_ones(tiny_data):
     corpus = load_corpus("synthetic")
     loaders = [

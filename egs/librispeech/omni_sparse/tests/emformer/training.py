@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -132,3 +133,12 @@ class Counting(TrainingMethod):
 
     def load_state_dict(self, state):
         self.drawn = state["drawn"].clone()
+
+
+def outcome(trainer: Trainer) -> dict[str, Any]:
+    """What a run has in the end, to compare ranks by."""
+    return {
+        "weights": trainer.model.state_dict(),
+        "updates": trainer.update,
+        "skipped": trainer.skipped,
+    }

@@ -24,7 +24,8 @@ from local.synthetic.grammar import Grammar, draw_sentences
 from local.synthetic.noise import add_noise, coloured_noise
 from local.synthetic.resample import resample
 
-SIZES = {"train": 300, "dev": 40, "test-clean": 60, "test-other": 60}
+SIZES = {"train": 300, "dev": 40, "test-clean": 60, "test-other": 60, "search": 50}
+HELD_OUT = [split for split in SIZES if split != "train"]
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,13 @@ def test_a_larger_training_split_leaves_the_others_as_they_are(plan):
         assert larger[split] == plan[split]
 
 
-def test_a_sentence_of_a_test_split_is_said_once_in_the_whole_corpus(plan):
-    held_out = [u.text for split in ("dev", "test-clean", "test-other") for u in plan[split]]
+def test_the_search_split_changes_none_of_the_others(plan):
+    without = plan_corpus({s: size for s, size in SIZES.items() if s != "search"}, seed=0)
+    assert without == {split: plan[split] for split in without}
+
+
+def test_a_sentence_of_a_held_out_split_is_said_once_in_the_whole_corpus(plan):
+    held_out = [u.text for split in HELD_OUT for u in plan[split]]
     assert len(set(held_out)) == len(held_out)
     assert not set(held_out) & {u.text for u in plan["train"]}
 
@@ -66,16 +72,23 @@ def test_utterances_have_names_of_their_own(plan):
     assert len(set(names)) == len(names)
 
 
-def test_no_variant_of_a_test_split_is_heard_in_training(plan):
+def test_no_variant_of_a_held_out_split_is_heard_in_training(plan):
     variants = {
         split: {u.voice.name.split("+")[1].lower() for u in utterances}
         for split, utterances in plan.items()
     }
     listed = yaml.safe_load(SPEAKERS.read_text())
-    for split in ("dev", "test-clean", "test-other"):
+    for split in HELD_OUT:
         assert not variants[split] & variants["train"]
         both = {v.lower() for v in listed[split]["variants"]}
         assert not both & {v.lower() for v in listed["train"]["variants"]}
+
+
+def test_no_variant_of_a_test_split_is_heard_in_another():
+    listed = yaml.safe_load(SPEAKERS.read_text())
+    for split in ("test-clean", "test-other"):
+        others = {v.lower() for s, at in listed.items() if s != split for v in at["variants"]}
+        assert not {v.lower() for v in listed[split]["variants"]} & others
 
 
 def test_words_of_the_test_splits_can_be_said_in_training(plan):
@@ -374,7 +387,7 @@ def run(monkeypatch, module, *words) -> None:
 
 
 def sizes(number: int = 3) -> list[str]:
-    return [f"--num-train={number}", "--num-dev=2", "--num-test=2", "--nj=1"]
+    return [f"--num-train={number}", "--num-dev=2", "--num-search=2", "--num-test=2", "--nj=1"]
 
 
 def test_the_corpus_is_a_function_of_the_seed(tmp_path, monkeypatch, capsys):
@@ -382,7 +395,7 @@ def test_the_corpus_is_a_function_of_the_seed(tmp_path, monkeypatch, capsys):
         options = ["--data-dir", tmp_path / folder, "--seed", seed, *sizes()]
         run(monkeypatch, prepare_synthetic, *options)
     a, b, c = (audio(tmp_path / folder / "audio") for folder in "abc")
-    assert len(a) == 9
+    assert len(a) == 11
     assert_same_audio(a, b)
     assert not {x.tobytes() for x in a.values()} & {x.tobytes() for x in c.values()}
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,15 +16,17 @@ from emformer.decode_model import load_decoding_model
 from emformer.decode_options import get_parser
 from emformer.errors import RecipeError
 from emformer.loss import run_transducer
-from emformer.results import read_results
+from emformer.results import append_result, read_results
 from emformer.search import make_search
 from emformer.tokenizer import load_tokenizer, symbols
 from emformer.wer import Utterance, count_errors
 from local.corpus import load_corpus
 from omni_emformer import search, search_data, sweep
+from omni_emformer.search_compare import compare
 from omni_emformer.search_fronts import find_within
+from omni_emformer.search_results import Choice
 from omni_emformer.search_setup import Search
-from omni_plugin.search import read_front
+from omni_plugin.search import UNIFORM, read_front
 from tests.omni_emformer import test_sweep
 
 FAST = ["--evaluations", "40", "--population", "4", "--step", "0.25", "--budgets", "0.5"]
@@ -112,6 +115,19 @@ def test_the_chosen_are_decoded_on_the_test_splits(experiment):
         assert (experiment.folder / "search" / name).exists()
 
 
+def test_other_decodings_of_the_chosen_are_not_compared(experiment, tmp_path):
+    first, *_ = results = read_results(experiment.folder / "results.jsonl")
+    weights, choice = {"it": first.weights}, Choice(0.5, 1.0, {UNIFORM: "it"})
+    tables = set()
+    for name in ("alone", "beside another"):
+        for result in results:
+            append_result(tmp_path / name / "results.jsonl", result)
+        tables.add(compare(tmp_path / name, weights, [choice]))
+        beam = replace(first, method="modified_beam_search", wer=first.wer + 1)
+        results.append(beam)
+    assert len(tables) == 1 and f"{first.wer:.2f} [" in tables.pop()
+
+
 def test_the_same_command_again_measures_and_decodes_nothing(experiment):
     folder = experiment.folder
     before = {
@@ -197,20 +213,21 @@ def test_times_are_measured_once_and_kept(experiment):
 # Data.
 
 
-def test_search_and_validation_share_no_utterance(tiny_data):
-    data = AsrDataModule(load_corpus("synthetic"), tiny_data)
+def test_search_and_validation_share_no_utterance(tiny_data, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "prefix: synthetic\ntrain: [train]\ndev: [dev]\ntest: [test-clean]\nvocab_size: 64\n"
+    )
+    data = AsrDataModule(load_corpus(path), tiny_data)
     valid, found = ({cut.id for cut in cuts} for cuts in (data.valid_cuts(), data.search_cuts()))
     assert not valid & found
     assert valid | found == {cut.id for cut in data.cuts("dev")}
     assert len(valid) == len(found) == 6
 
 
-def test_a_corpus_may_have_splits_for_the_search_alone(tiny_data, tmp_path):
-    path = tmp_path / "own.yaml"
-    path.write_text("prefix: synthetic\ntrain: [train]\ndev: [dev]\nsearch: [test-other]\n"
-                    "test: [test-clean]\nvocab_size: 64\n")  # fmt: skip
-    data = AsrDataModule(load_corpus(path), tiny_data)
-    assert [cut.id for cut in data.search_cuts()] == [cut.id for cut in data.cuts("test-other")]
+def test_a_corpus_may_have_splits_for_the_search_alone(tiny_data):
+    data = AsrDataModule(load_corpus("synthetic"), tiny_data)
+    assert [cut.id for cut in data.search_cuts()] == [cut.id for cut in data.cuts("search")]
     assert [cut.id for cut in data.valid_cuts()] == [cut.id for cut in data.cuts("dev")]
 
 
