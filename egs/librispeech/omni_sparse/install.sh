@@ -8,6 +8,7 @@ export CDPATH=
 usage() {
   cat <<'EOF'
 Usage: install.sh [--set k2|current] [--venv DIR] [--python PYTHON] [--force]
+       install.sh --link-into ICEFALL
 
 Make a virtual environment with everything the recipe needs, or check an environment of yours.
 Running it again is quick; after an interruption it goes on where it stopped.
@@ -19,6 +20,8 @@ Running it again is quick; after an interruption it goes on where it stopped.
   --python PYTHON use this interpreter's environment, for instance that of an icefall
                   installation: nothing is installed, it is checked and remembered
   --force         go through every step again, even if the environment is complete
+  --link-into DIR link this recipe into an icefall checkout, as egs/librispeech/omni_sparse beside
+                  ASR; nothing is installed
 
 path.sh then puts the environment on PATH. Needs Linux on x86-64, about 6 GB of disk space and, to
 compile kaldifeat and fast_rnnt, a C++ compiler. Compiled wheels are kept in
@@ -30,19 +33,22 @@ say() { echo "install.sh: $*"; }
 die() { echo "error: $*" >&2; exit 1; }
 die_usage() { echo "error: $* (see install.sh --help)" >&2; exit 2; }
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# -P: an icefall checkout may have a link to this folder.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 repo=$(cd "$here/../../.." && pwd)
 requirements=$repo/requirements
 
-set=k2 venv= python= force=false
+set=k2 venv= python= force=false link_into=
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --force) force=true; shift; continue ;;
-    --set | --venv | --python) [ -n "${2:-}" ] || die_usage "install.sh: $1 needs a value" ;;
+    --set | --venv | --python | --link-into)
+      [ -n "${2:-}" ] || die_usage "install.sh: $1 needs a value" ;;
     *) die_usage "install.sh: unknown option $1" ;;
   esac
-  declare "${1#--}=$2"
+  name=${1#--}
+  declare "${name//-/_}=$2"
   shift 2
 done
 case $set in
@@ -50,6 +56,24 @@ case $set in
   current) pythons=(3.11 3.12) ;;
   *) die_usage "install.sh: --set is k2 or current, not $set" ;;
 esac
+
+# ---- a link in an icefall checkout ------------------------------------------------------------
+
+if [ -n "$link_into" ]; then
+  tasks=$link_into/egs/librispeech link=$link_into/egs/librispeech/omni_sparse
+  [ -f "$link_into/icefall/__init__.py" ] && [ -d "$tasks" ] ||
+    die "--link-into $link_into: no icefall checkout; it lacks icefall/__init__.py or egs/librispeech"
+  if [ "$(readlink -f "$link")" != "$here" ]; then
+    [ ! -e "$link" ] && [ ! -L "$link" ] || die "$link exists: move it away first"
+    ln -s "$here" "$link"
+  fi
+  # Absolute: from within the link, .. is this repository's.
+  data=$(cd "$tasks" && pwd)/ASR/data
+  say "$link is this recipe; with what ASR has prepared, whose manifests say data/fbank/...:"
+  say "  cd $link && mkdir -p data && ln -s $data/fbank data/fbank"
+  say "  ./run.sh --corpus librispeech --data-dir $data --stage 6"
+  exit 0
+fi
 
 # Which interpreter set $set uses: written down here, read by path.sh.
 note=$repo/.env-$set

@@ -32,6 +32,8 @@ sweep_modes=chunk-wise
 search_system=omni
 search_cost=params
 evaluations=500
+export_system=omni
+export_subnets=
 set=k2
 python=
 dry_run=false
@@ -60,7 +62,12 @@ model of the first seed: X/dense, or X/dense-seedN where that seed is N)
   10  sweep           X/*/epoch-N.pt -> X/*/results.jsonl: every size of every system
   11  report          X/*/results.jsonl -> X/RESULTS.md and plots
   12  search          X/omni/epoch-N.pt -> X/omni/search/front.json, front.md and plots: the best
-                      sub-network of every size (not run without --stop-stage 12)
+                      sub-network of every size
+  13  export          X/omni/epoch-N.pt -> X/omni/export/*: sub-networks as plain checkpoints,
+                      TorchScript, ONNX for sherpa-onnx, and packed for the sparse CPU runtime
+  14  check           X/omni/export/* -> X/omni/export/check.md: sherpa-onnx against PyTorch
+  15  benchmark       X/omni/export/* -> X/omni/export/benchmark.md and plots: bytes, memory, time
+                      (stages 12 to 15 are not run without --stop-stage)
 
 What to run on
   --corpus NAME       synthetic, fsdd, fsdd_all, mini_librispeech, librispeech_100, librispeech,
@@ -96,6 +103,10 @@ Sweep and report
 Search
   --search-system omni  a file of conf/systems (or of your own) whose supernet is searched
   --search-cost params|bytes|macs|chunk-ms  --evaluations N  (default: params, 500)
+
+Deployment
+  --export-system omni  a file of conf/systems (or of your own) whose sub-networks are exported
+  --export-subnets "0.5 0.9 front/3"  (default: all levels that were trained)
 
 Others
   --set k2|current    package set of install.sh, where none is active
@@ -452,4 +463,35 @@ if in_stages 12; then
   log "Stage 12 done: $searched/search; decode what it found by name or by budget:
     python3 -m omni_emformer.sweep --exp-dir $searched --subnet front/3
     python3 -m omni_emformer.sweep --exp-dir $searched --max-params 0.8M"
+fi
+
+if in_stages 13 || in_stages 14 || in_stages 15; then
+  file=$(system_file "$export_system")
+  exported=$(folder_of "$(basename "${file%.*}")" "$first_seed" -)
+fi
+
+if in_stages 13; then
+  log "Stage 13: export"
+  need "$exported" 9
+  export_options=(--exp-dir "$exported" --avg "$avg" --use-averaged-model "$use_averaged_model")
+  [ -z "$epoch" ] || export_options+=(--epoch "$epoch")
+  # shellcheck disable=SC2206 # several, separated by spaces
+  [ -z "$export_subnets" ] || export_options+=(--subnets $export_subnets)
+  run python3 -m omni_emformer.export "${export_options[@]}"
+  log "Stage 13 done: $exported/export; next: check (stage 14)"
+fi
+
+if in_stages 14; then
+  log "Stage 14: check of what is exported"
+  need "$exported/export" 13
+  run python3 -m omni_emformer.check_onnx --exp-dir "$exported" "${data_options[@]}"
+  log "Stage 14 done: $exported/export/check.md; next: benchmark (stage 15)"
+fi
+
+if in_stages 15; then
+  log "Stage 15: benchmark of what is exported"
+  need "$exported/export" 13
+  run python3 -m omni_emformer.benchmark --exp-dir "$exported" "${data_options[@]}"
+  log "Stage 15 done: $exported/export/benchmark.md. Listen to it:
+    python3 -m omni_emformer.transcribe --exp-dir $exported --compare 0,0.5,0.9 FILE.wav"
 fi

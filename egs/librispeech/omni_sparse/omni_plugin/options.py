@@ -5,9 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from omni_plugin.errors import OmniError
+
+T = TypeVar("T")
+
+
+def named(kinds: Mapping[str, T], what: str, name: str) -> T:
+    """What is registered under a name.
+
+    Raises:
+      OmniError: Nothing is; ``what`` says what it would be.
+    """
+    if name not in kinds:
+        raise OmniError(f"{what} {name!r} is unknown; known: {', '.join(kinds)}")
+    return kinds[name]
 
 
 def with_defaults(

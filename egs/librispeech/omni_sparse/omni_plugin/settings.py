@@ -52,6 +52,7 @@ class SparsitySettings:
       levels: Sizes that are drawn, besides dense and sparsest; empty for any up to
         ``max_sparsity``.
       layer_spread: How far a weight's level may be from the size drawn.
+      max_layer_sparsity: The highest of a single weight; 0 for ``max_sparsity``.
       sampler: ``name`` and its options, see :mod:`omni_plugin.sampling.samplers`.
       ramp: ``name``, ``start`` and ``end`` (shares of the run), see
         :mod:`omni_plugin.sampling.ramp`.
@@ -75,6 +76,7 @@ class SparsitySettings:
     max_sparsity: float = 0.9
     levels: tuple[float, ...] = ()
     layer_spread: float = 0.0
+    max_layer_sparsity: float = 0.0
     sampler: Mapping[str, Any] = field(default_factory=lambda: {"name": "single"})
     ramp: Mapping[str, Any] = field(
         default_factory=lambda: {"name": "cubic", "start": 0.15, "end": 0.55}

@@ -70,7 +70,12 @@ class OmniTraining:
     ) -> None:
         self.settings, self.total_updates = settings, total_updates
         self.supernet = make_supernet(model, settings)
-        space = LevelSpace(settings.max_sparsity, settings.levels, settings.layer_spread)
+        space = LevelSpace(
+            settings.max_sparsity,
+            settings.levels,
+            settings.layer_spread,
+            settings.max_layer_sparsity,
+        )
         options = dict(settings.sampler)
         name, schedule = options.pop("name"), make_schedule(settings)
         self.sampler = make_sampler(

@@ -64,7 +64,7 @@ def one_thread():
 def tiny_data(tmp_path_factory) -> Path:
     """The folder of a corpus `synthetic` with 64 training utterances, features and a BPE model."""
     data = tmp_path_factory.mktemp("tiny") / "data"
-    sizes = ["--num-train", "64", "--num-dev", "12", "--num-test", "12"]
+    sizes = [f"--num-{name}" for name in ("dev=12", "test=12", "search=12", "train=64")]
     run_module("local.prepare_synthetic", "--data-dir", str(data), *sizes)
     run_module("local.prepare_synthetic_manifests", "--data-dir", str(data))
     options = ["--corpus", "synthetic", "--data-dir", str(data)]

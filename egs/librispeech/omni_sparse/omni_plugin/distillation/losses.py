@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from omni_plugin.distillation.lattice import BLANK
 from omni_plugin.errors import OmniError
+from omni_plugin.options import named
 
 # Largest q / p that counts in the gradient of the divergence with alpha = -1.
 MAX_RATIO = 5.0
@@ -53,8 +54,7 @@ def distillation_loss(
     >>> distillation_loss("kl", student, teacher)
     tensor([[[0.1438]]])
     """
-    if kind not in DISTILLATIONS:
-        raise OmniError(f"distillation {kind!r} is unknown; known: {', '.join(DISTILLATIONS)}")
+    loss = named(DISTILLATIONS, "distillation", kind)
     if student.shape != teacher.shape:
         raise OmniError(
             f"distillation {kind}: student logits of shape {tuple(student.shape)} and teacher "
@@ -62,7 +62,7 @@ def distillation_loss(
         )
     dtype = torch.float64 if student.dtype == torch.float64 else torch.float32
     with torch.autocast(device_type=student.device.type, enabled=False):
-        return DISTILLATIONS[kind](student.to(dtype), teacher.detach().to(dtype), labels)
+        return loss(student.to(dtype), teacher.detach().to(dtype), labels)
 
 
 def kl(student: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from omni_plugin.errors import OmniError
 from omni_plugin.layer_selection.top_k import ascending, hard_top_k
-from omni_plugin.options import with_defaults
+from omni_plugin.options import named, with_defaults
 
 
 class Selector(ABC):
@@ -131,6 +131,4 @@ def make_selector(name: str, *args: Any, **options: Any) -> Selector:
     Raises:
       OmniError: No selector is called so, or it refuses its options.
     """
-    if name not in SELECTORS:
-        raise OmniError(f"selector {name!r} is unknown; known: {', '.join(SELECTORS)}")
-    return SELECTORS[name](*args, **options)
+    return named(SELECTORS, "selector", name)(*args, **options)

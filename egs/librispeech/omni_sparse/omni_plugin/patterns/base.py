@@ -134,7 +134,9 @@ class Pattern(ABC):
         g, h = self.grid(weight.shape)
         if (g * self.rows, h * self.cols) != weight.shape[:2]:
             return weight * self.expand(keep, weight.shape)
-        return (self.blocks(weight) * keep[:, None, :, None]).reshape(weight.shape)
+        # Not by blocks(): the gradient of a slice, even of a whole one, is a copy.
+        blocks = weight.reshape(g, self.rows, h, self.cols)
+        return (blocks * keep[:, None, :, None]).view(weight.shape)
 
     def expand(self, keep: Tensor, shape: torch.Size) -> Tensor:
         """A block mask ``(G, H)`` as a mask of a weight's shape."""

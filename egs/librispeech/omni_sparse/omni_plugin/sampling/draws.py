@@ -29,11 +29,14 @@ class LevelSpace:
       levels: Only these sizes, ascending; empty for any up to ``max_sparsity``.
       layer_spread: How far a weight's level may be from the size drawn, as the half-width of a
         uniform distribution; 0 for the same level everywhere.
+      max_layer_sparsity: The highest of a single weight, where the others make up for it;
+        0 for ``max_sparsity``.
     """
 
     max_sparsity: float = 0.9
     levels: tuple[float, ...] = ()
     layer_spread: float = 0.0
+    max_layer_sparsity: float = 0.0
 
     def __post_init__(self) -> None:
         check_sparsity(self.max_sparsity, "max_sparsity")
@@ -42,6 +45,11 @@ class LevelSpace:
                 raise OmniError(f"levels has {level}, above max_sparsity {self.max_sparsity}")
         if not 0 <= self.layer_spread <= 1:
             raise OmniError(f"layer_spread is {self.layer_spread}; it must lie in [0, 1]")
+        highest = check_sparsity(self.max_layer_sparsity, "max_layer_sparsity")
+        if highest and highest < self.max_sparsity:
+            raise OmniError(
+                f"max_layer_sparsity {highest} is below max_sparsity {self.max_sparsity}"
+            )
 
     def size(self, rng: random.Random, span: Span) -> float:
         """A total sparsity within the span; its sparsest if no level is between the two ends."""
@@ -63,15 +71,17 @@ class LevelSpace:
           rng: See :func:`generator`.
           size: Of the whole sub-network.
           weights: Parameters of each layer.
-          span: No layer is denser or sparser.
+          span: No layer is denser; one may be sparser, by as much as the sparsest layer of all may
+            be sparser than the sparsest size.
         """
         if not self.layer_spread:
             return (size,) * len(weights)
         noise = [rng.uniform(-self.layer_spread, self.layer_spread) for _ in weights]
         total = sum(weights)
+        highest = span.sparsest + max(0.0, self.max_layer_sparsity - self.max_sparsity)
 
         def at(shift: float) -> list[float]:
-            return [min(max(size + n + shift, span.densest), span.sparsest) for n in noise]
+            return [min(max(size + n + shift, span.densest), highest) for n in noise]
 
         low, high = -1.0, 1.0
         for _ in range(40):  # bisection: the mean grows with the shift

@@ -6,6 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from omni_plugin.errors import OmniError
+from omni_plugin.options import named
 
 
 class Ramp(ABC):
@@ -67,6 +68,4 @@ def make_ramp(name: str, start: float, end: float) -> Ramp:
     Raises:
       OmniError: No ramp is called so, or the shares are no shares.
     """
-    if name not in RAMPS:
-        raise OmniError(f"ramp {name!r} is unknown; known: {', '.join(RAMPS)}")
-    return RAMPS[name](start, end)
+    return named(RAMPS, "ramp", name)(start, end)

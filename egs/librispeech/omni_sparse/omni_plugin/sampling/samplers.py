@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omni_plugin.errors import OmniError
-from omni_plugin.options import with_defaults
+from omni_plugin.options import named, with_defaults
 from omni_plugin.sampling.draws import LevelSpace, generator
 from omni_plugin.sampling.schedule import Schedule, Span
 from omni_plugin.supernet import SubNet, SuperNet
@@ -193,6 +193,4 @@ def make_sampler(name: str, *args: Any, **options: Any) -> Sampler:
     Raises:
       OmniError: No sampler is called so, or it refuses its options.
     """
-    if name not in SAMPLERS:
-        raise OmniError(f"sampler {name!r} is unknown; known: {', '.join(SAMPLERS)}")
-    return SAMPLERS[name](*args, **options)
+    return named(SAMPLERS, "sampler", name)(*args, **options)

@@ -68,15 +68,12 @@ class MaskedWeight:
                 self._keep = self._keep_at(self.level)
         return self._keep
 
-    def masked(self) -> Tensor:
-        """The weight at its present level; at level 0 the dense parameter itself.
+    def product(self) -> Tensor:
+        """The masked weight as a fresh tensor, differentiable."""
+        return self.pattern.apply(self.parameter, self.keep())
 
-        Where gradients are on, a fresh tensor; else the masked copy, written anew at each call.
-        """
-        if not self.level:
-            return self.parameter
-        if torch.is_grad_enabled():
-            return self.pattern.apply(self.parameter, self.keep())
+    def copy(self) -> Tensor:
+        """The masked weight in a tensor that is written anew at each call; without gradients."""
         copy, parameter = self._copy, self.parameter
         if copy is None or copy.device != parameter.device or copy.dtype != parameter.dtype:
             with torch.inference_mode(False):

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from omni_plugin.errors import OmniError
 from omni_plugin.patterns import Pattern, check_sparsity, make_pattern
 from omni_plugin.supernet.coverage import coverage_report, find_weights
+from omni_plugin.supernet.made_at_once import made_at_once
 from omni_plugin.supernet.masked_weight import MaskedWeight
+from omni_plugin.supernet.on_demand import made_on_demand
 from omni_plugin.supernet.subnet import Choice, SubNet, parse_choice
 
 
@@ -23,9 +25,9 @@ class SuperNet(nn.Module):
 
     The model is not changed: its parameters stay the same objects under the same names, and its
     state dict has nothing extra. Only while :meth:`masked` is open (``forward`` opens it) do the
-    modules that own a covered weight see ``weight * mask`` in its place, as an attribute of the
-    instance that hides the registered parameter. So a module that reads ``self.weight`` directly
-    is served as well as one that calls ``forward``, and the gradient of a pruned entry is zero.
+    modules that own a covered weight see ``weight * mask`` in its place, by an attribute that hides
+    the registered parameter. So a module that reads ``self.weight`` directly is served as well as
+    one that calls ``forward``, and the gradient of a pruned entry is zero.
 
     Backward may run after :meth:`masked` has closed. Activation checkpointing, which runs forward
     again in backward, must happen within it.
@@ -155,29 +157,28 @@ class SuperNet(nn.Module):
         keep it open. What happens to the dense weights meanwhile is not seen, and gradients that
         are switched on within it do not reach them. It may be nested.
 
+        With gradients, and where there are gradients already, as in an update's second pass, they
+        are made when they are read, and again in backward, and take no memory in between.
+
         Raises:
           OmniError: A covered parameter was replaced by another object.
         """
         if self._open:
             yield self.model
             return
-        shown: list[tuple[nn.Module, str]] = []
+        for layer in self._layers:
+            layer.weight.check_in_place()
+        pruned = [layer for layer in self._layers if layer.level]
         self._open = True
         try:
-            for layer in self._layers:
-                layer.weight.check_in_place()
-                weight = layer.masked()
-                if weight is layer.parameter:
-                    continue
-                for module, attribute in layer.weight.places:
-                    # Python looks here before it asks nn.Module for its registered parameters.
-                    module.__dict__[attribute] = weight
-                    shown.append((module, attribute))
-            yield self.model
+            with made_on_demand(pruned) if self._saves_memory() else made_at_once(pruned):
+                yield self.model
         finally:
-            for module, attribute in shown:
-                module.__dict__.pop(attribute, None)
             self._open = False
+
+    def _saves_memory(self) -> bool:
+        """Whether time is spent to keep no masked weights, for gradients take their room."""
+        return torch.is_grad_enabled() and any(x.parameter.grad is not None for x in self._layers)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's forward pass as the active sub-network."""

@@ -15,6 +15,7 @@ import torch
 from emformer.distributed import start_processes
 from emformer.train import get_parser, make_trainer
 from omni_emformer.method import OmniMethod
+from tests.emformer.training import outcome
 from tests.omni_emformer.supernets import SANDWICH, settings
 
 # Before the ramp starts there is nothing to draw; so it starts at once.
@@ -50,10 +51,8 @@ def main() -> None:
         trainer.fit()
         content[name] = {
             "drawn": drawn,
-            "weights": trainer.model.state_dict(),
+            **outcome(trainer),
             "ranks": trainer.method.state_dict()["ranks"],
-            "updates": trainer.update,
-            "skipped": trainer.skipped,
         }
     torch.save(content, out / f"rank-{processes.rank}.pt")
     processes.stop()

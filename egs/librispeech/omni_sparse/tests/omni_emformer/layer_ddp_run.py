@@ -13,6 +13,7 @@ import torch
 
 from emformer.distributed import start_processes
 from emformer.train import get_parser, make_trainer
+from tests.emformer.training import outcome
 from tests.omni_emformer.layers import method
 
 #: With four sizes one of the middle ones is drawn.
@@ -28,10 +29,8 @@ def main() -> None:
         trainer = make_trainer(args, processes, method(way, sizes=sizes))
         trainer.fit()
         content[way] = {
-            "weights": trainer.model.state_dict(),
+            **outcome(trainer),
             "layers": trainer.method.state_dict()["layers"],
-            "updates": trainer.update,
-            "skipped": trainer.skipped,
         }
     torch.save(content, out / f"rank-{processes.rank}.pt")
     processes.stop()

@@ -34,6 +34,22 @@ def test_no_layer_is_outside_the_span(size):
         assert len(levels) == len(WEIGHTS)
 
 
+@pytest.mark.parametrize("span", [Span(0.2, 0.9), Span(0.2, 0.6)])
+def test_a_single_layer_may_be_sparser_than_the_sparsest_size(span):
+    space, found = LevelSpace(0.9, (), 0.2, max_layer_sparsity=0.95), []
+    for seed in range(50):
+        levels = space.layers(generator(seed, 0), span.sparsest, WEIGHTS, span)
+        assert mean_level(levels) == pytest.approx(span.sparsest, abs=1e-6)
+        found += levels
+    assert span.sparsest + 0.04 < max(found) <= span.sparsest + 0.05 + 1e-9
+    assert min(found) >= span.densest
+
+
+def test_layers_below_the_sizes_are_refused():
+    with pytest.raises(OmniError, match="max_layer_sparsity 0.8 is below max_sparsity 0.9"):
+        LevelSpace(0.9, max_layer_sparsity=0.8)
+
+
 def test_one_layer_has_the_size_itself():
     levels = LevelSpace(0.9, (), 0.5).layers(generator(0, 0), 0.3, [64], FULL)
     assert levels == (pytest.approx(0.3, abs=1e-9),)

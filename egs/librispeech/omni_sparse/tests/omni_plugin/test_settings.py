@@ -17,6 +17,7 @@ OTHERS = {
     "max_sparsity": 0.8,
     "levels": [0.5, 0.7],
     "layer_spread": 0.1,
+    "max_layer_sparsity": 0.95,
     "sampler": {"name": "sandwich", "random": 2},
     "ramp": {"name": "linear", "start": 0.0, "end": 1.0},
     "grow_from": 0.3,

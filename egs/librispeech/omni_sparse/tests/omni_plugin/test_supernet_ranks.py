@@ -131,15 +131,17 @@ def test_rankings_of_another_pattern_are_refused(pattern, other):
         assert f"do not belong to pattern {pattern}" in message
 
 
-def test_a_refresh_while_masked_is_open_counts_from_the_next_time_on():
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_refresh_while_masked_is_open_counts_from_the_next_time_on(gradients):
     supernet = SuperNet(mixed())
     supernet.set_active_subnet(0.5)
-    with supernet.masked() as model:
-        expected = model(tokens())
+    with torch.set_grad_enabled(gradients), supernet.masked() as model:
+        zeros = model.linear.weight == 0
         with torch.no_grad():
             next(model.linear.parameters()).neg_().add_(1.0)
         supernet.refresh_ranks()
-        assert torch.equal(model(tokens()), expected)
+        assert torch.equal(model.linear.weight == 0, zeros)
+    assert not torch.equal(supernet.bake()["linear.weight"] == 0, zeros)
     assert torch.equal(supernet(tokens()), supernet.baked_model()(tokens()))
 
 

@@ -52,7 +52,7 @@ def test_help_lists_every_stage_and_its_files(option):
     done = run_sh(option)
     assert done.returncode == 0 and done.stderr == ""
     listed = re.findall(r"^ +(-?\d+)  \w+.*->", done.stdout, flags=re.M)
-    assert [int(stage) for stage in listed] == list(range(-1, 13))
+    assert [int(stage) for stage in listed] == list(range(-1, 16))
 
 
 def test_help_names_every_option():
@@ -139,7 +139,7 @@ def test_a_dry_run_works_before_anything_is_installed(tmp_path):
     assert commands(dry(*words, OMNI_PYTHON=str(bare / "python3"))) == commands(dry(*words))
 
 
-@pytest.mark.parametrize("stage", range(13))
+@pytest.mark.parametrize("stage", range(16))
 def test_one_stage_runs_only_that(stage):
     done = dry("--stage", stage, "--stop-stage", stage)
     said = {int(n) for n in re.findall(r"Stage (-?\d+):", done.stdout)}
@@ -164,6 +164,16 @@ def test_options_reach_the_training():
                   "--dtype bfloat16", "--max-duration 99", "--on-the-fly-feats true",
                   "--config conf/demo.yaml", "--corpus synthetic"):  # fmt: skip
         assert words in command
+
+
+def test_options_reach_what_is_exported():
+    words = ["--export-system", "dsnn", "--export-subnets", "0.5 front/3", "--seeds", "2 3"]
+    words += ["--avg", "2", "--epoch", "4", "--use-averaged-model", "false"]
+    export, check, benchmark, *_ = commands(dry("--stage", "13", "--stop-stage", "15", *words))
+    for command in (export, check, benchmark):
+        assert "--exp-dir exp/synthetic/dsnn-seed2 " in command
+    for option in ("--subnets 0.5 front/3", "--avg 2", "--epoch 4", "--use-averaged-model false"):
+        assert option in export
 
 
 def test_options_reach_both_decodings():
@@ -373,8 +383,11 @@ def test_a_corpus_of_the_users_own(tmp_path):
 
 @pytest.mark.parametrize(
     "stage, maker",
-    [(1, 0), (3, 1), (5, 3), (6, 3), (7, 6), (8, 6), (9, 3), (10, 6), (11, 10)],
-)
+    [
+        (1, 0), (3, 1), (5, 3), (6, 3), (7, 6), (8, 6), (9, 3), (10, 6), (11, 10), (13, 9),
+        (14, 13), (15, 13),
+    ],
+)  # fmt: skip
 def test_a_missing_input_names_the_stage_that_makes_it(tmp_path, stage, maker):
     where = ["--data-dir", tmp_path / "data", "--exp-root", tmp_path / "exp"]
     line = only_line(run_sh("--stage", stage, "--stop-stage", stage, *where), 1)
