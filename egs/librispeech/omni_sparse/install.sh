@@ -23,7 +23,7 @@ Running it again is quick; after an interruption it goes on where it stopped.
   --link-into DIR link this recipe into an icefall checkout, as egs/librispeech/omni_sparse beside
                   ASR; nothing is installed
 
-path.sh then puts the environment on PATH. Needs Linux on x86-64, about 6 GB of disk space and, to
+path.sh then puts the environment on PATH. Needs Linux on x86-64, 5 GB of disk space (current: 7) and, to
 compile kaldifeat and fast_rnnt, a C++ compiler. Compiled wheels are kept in
 ${XDG_CACHE_HOME:-~/.cache}/omni_sparse.
 EOF
@@ -52,8 +52,8 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 case $set in
-  k2) pythons=(3.10) ;;
-  current) pythons=(3.11 3.12) ;;
+  k2) pythons=(3.10) needed_gb=5 ;;
+  current) pythons=(3.11 3.12) needed_gb=7 ;;
   *) die_usage "install.sh: --set is k2 or current, not $set" ;;
 esac
 
@@ -232,10 +232,25 @@ pip() {
     { tail -n 5 "$log" >&2; die "pip install $* failed, see $log; to go on, run install.sh again"; }
 }
 
+# Entries of a list whose package's name matches, with their hashes.
+part_of_list() {
+  awk -v name="^($2)==" '/^[^ #]/ { wanted = $0 ~ name } wanted' "$requirements/$1.txt"
+}
+
+free_gb=$(($(df --output=avail -k "$venv" | tail -n 1) / 1000000))
+[ -x "$venv/bin/torchrun" ] || [ "$free_gb" -ge "$needed_gb" ] ||
+  die "$venv: $free_gb GB are free on its disk, set $set needs $needed_gb; make room, or give" \
+    "another place with --venv DIR"
+
 # What pip itself needs to be, and the compiling tools.
 pip --require-hashes -r "$requirements/build.txt"
 say "installing $(grep -c == "$requirements/$set.txt") packages, 2 to 6 minutes (log: $log)"
 if [ "$set" = k2 ]; then
+  # The largest alone: pip keeps the downloads of all that it is asked for until the last is installed.
+  for name in torch nvidia-cudnn-cu11 nvidia-cublas-cu11; do
+    part_of_list k2 "$name" >"$venv/part.txt"
+    pip --require-hashes -r "$venv/part.txt"
+  done
   pip --require-hashes -r "$requirements/k2.txt"
 else
   # torch brings the CUDA packages that its build for this machine needs: only here are

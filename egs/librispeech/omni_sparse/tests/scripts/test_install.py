@@ -136,6 +136,16 @@ def test_gpu_that_torch_1_13_does_not_know_is_told_at_once(clone, tmp_path):
     assert "12.0" not in on_cpu.stderr
 
 
+def test_full_disk_is_told_before_anything_is_downloaded(clone, tmp_path):
+    """With a stand-in for df that reports half a gigabyte."""
+    df = tmp_path / "bin" / "df"
+    df.parent.mkdir()
+    df.write_text("#!/bin/sh\nprintf 'Avail\\n500000\\n'\n")
+    df.chmod(0o755)
+    line = error_line(install(clone, PATH=f"{df.parent}:{os.environ['PATH']}"), status=1)
+    assert str(clone / ".venv-k2") in line and "0 GB are free" in line and "--venv" in line
+
+
 def test_foreign_folder_is_not_written_to(clone, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
