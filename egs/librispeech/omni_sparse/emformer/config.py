@@ -123,6 +123,9 @@ class SpecAugmentConfig:
     p: float = 0.9
 
 
+OPTIMIZERS = "adamw", "muon"
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """How a model is trained.
@@ -131,9 +134,11 @@ class TrainingConfig:
       num_epochs: Passes over the training set.
       max_duration: Seconds of audio in a batch, padding included (a DDP rank's share).
       base_lr: Highest learning rate.
+      optimizer: ``adamw``, or ``muon`` for the matrices of the encoder's layers and AdamW for the
+        rest (:mod:`emformer.muon`): of each sample more is learnt, at some cost a step.
       warmup_fraction: Share of all updates in which the learning rate rises linearly.
       final_lr_fraction: Learning rate of the last update as a share of ``base_lr`` (cosine decay).
-      weight_decay: AdamW's, on matrices only.
+      weight_decay: on matrices only, decoupled.
       clip_grad_norm: Largest norm of the gradient.
       prune_range: Symbols a frame of the pruned lattice.
       rnnt_type: Paths of the lattice: ``modified`` allows one symbol a frame, which is what the
@@ -158,6 +163,7 @@ class TrainingConfig:
     num_epochs: int = 10
     max_duration: float = 60.0
     base_lr: float = 3e-3
+    optimizer: str = "adamw"
     warmup_fraction: float = 0.1
     final_lr_fraction: float = 0.01
     weight_decay: float = 1e-2
@@ -180,10 +186,10 @@ class TrainingConfig:
     num_workers: int = 1
 
     def __post_init__(self) -> None:
-        if self.rnnt_type not in ("regular", "modified"):
-            raise RecipeError(
-                f"training.rnnt_type is {self.rnnt_type!r}; it must be regular or modified"
-            )
+        for name, known in (("rnnt_type", ("regular", "modified")), ("optimizer", OPTIMIZERS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise RecipeError(f"training.{name} is {value!r}; it must be {' or '.join(known)}")
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _restoring(trainer: Trainer) -> Iterator[None]:
 
 @contextmanager
 def _optimizer_memory(trainer: Trainer) -> Iterator[None]:
-    """Holds as much memory as AdamW's two moments will take from the first update on."""
+    """Holds as much memory as AdamW's two moments, the most that an optimizer of ours keeps."""
     held = []
     if not trainer.optimizer.state:
         held = [torch.empty_like(p) for p in trainer.model.parameters() for _ in range(2)]

@@ -9,18 +9,35 @@ from torch import nn
 from torch.optim import AdamW
 
 from emformer.config import TrainingConfig
+from emformer.model import Transducer
+from emformer.muon import MuonAdamW
+
+_BETAS = 0.9, 0.98
 
 
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
-    """AdamW with weight decay on matrices only (not on biases, norms, or embeddings)."""
+def make_optimizer(model: Transducer, config: TrainingConfig) -> AdamW:
+    """The configuration's optimizer.
+
+    Weight decay is on matrices only (not on biases, norms, or embeddings). Muon has the matrices of
+    the encoder's layers: it is not meant for those that read features or give scores of symbols.
+    """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    hidden = set()
+    if config.optimizer == "muon":
+        layers = model.encoder.emformer.modules()
+        hidden = {id(m.weight) for m in layers if isinstance(m, nn.Linear)}
     decayed = [p for p in model.parameters() if p.dim() > 1 and id(p) not in embeddings]
     others = [p for p in model.parameters() if p.dim() <= 1 or id(p) in embeddings]
+    decay = config.weight_decay
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": [p for p in decayed if id(p) not in hidden], "weight_decay": decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=config.base_lr, betas=(0.9, 0.98))
+    if not hidden:
+        return AdamW(groups, lr=config.base_lr, betas=_BETAS)
+    matrices = [p for p in decayed if id(p) in hidden]
+    groups.append({"params": matrices, "weight_decay": decay, "muon": True})
+    return MuonAdamW(groups, config.base_lr, _BETAS)
 
 
 def learning_rate_factor(config: TrainingConfig, update: int, total_updates: int) -> float:

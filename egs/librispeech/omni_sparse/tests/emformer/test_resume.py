@@ -86,6 +86,18 @@ def test_going_on_with_a_loader_process_equals_going_through(
         assert difference(ours[name], theirs[name], name) is None
 
 
+def test_going_on_with_muon_equals_going_through(root, tiny_data, tmp_path):
+    config = write_config(root / "muon.yaml", optimizer="muon", num_epochs=1, **SMALL_BATCHES)
+    trainer(tiny_data, config, tmp_path / "whole").fit()
+    with pytest.raises(Interrupted):
+        trainer(tiny_data, config, tmp_path / "parts", method=interrupt_at(5)).fit()
+    trainer(tiny_data, config, tmp_path / "parts").fit()
+    whole, parts = (tmp_path / name / "epoch-1.pt" for name in ("whole", "parts"))
+    assert same_state(parts, whole) is None
+    states = load_checkpoint(whole)["optimizer"]["state"].values()
+    assert any("momentum" in state for state in states)
+
+
 def test_epochs_can_be_added(config, tiny_data, tmp_path):
     trainer(tiny_data, config, tmp_path, "--num-epochs", "1").fit()
     run = trainer(tiny_data, config, tmp_path, "--num-epochs", "2")
