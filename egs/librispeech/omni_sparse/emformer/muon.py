@@ -20,8 +20,8 @@ from torch.optim import AdamW
 # between about 0.7 and 1.2, which serves as well as 1.
 _COEFFICIENTS = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
-# Root mean square of an update's entries over the learning rate, near AdamW's usual one, so that
-# both have the same learning rate (Liu et al., "Muon is scalable for LLM training", 2025).
+# Root mean square of an update over the learning rate, near what AdamW has, so that both have the
+# same learning rate (Liu et al., "Muon is scalable for LLM training", 2025).
 _UPDATE_RMS = 0.2
 
 
@@ -49,7 +49,8 @@ class MuonAdamW(AdamW):
 
     The matrices of those move along their orthogonalized momentum: all directions of a matrix learn
     at one rate, whatever their gradients' sizes (Jordan et al., 2024), with Nesterov's look ahead
-    and AdamW's decoupled weight decay.
+    and AdamW's decoupled weight decay. The size of a step is set over the entries that have a
+    gradient, so that it is the same for a masked matrix as for a whole one.
 
     Args:
       groups: Parameter groups; those with ``muon`` have matrices only.
@@ -88,15 +89,18 @@ class MuonAdamW(AdamW):
                 is_tall = parameter.shape[0] > parameter.shape[1]
                 wide = parameter.shape[::-1] if is_tall else parameter.shape
                 same_shape[wide].append((parameter, self._direction(parameter), is_tall))
-        for shape, found in same_shape.items():
+        for found in same_shape.values():
             wide = [direction.t() if is_tall else direction for _, direction, is_tall in found]
-            # An orthogonal matrix's entries have a root mean square of 1 / sqrt(columns).
-            step = -rate * _UPDATE_RMS * shape[1] ** 0.5
-            for (parameter, _, is_tall), update in zip(
-                found, orthogonalized(torch.stack(wide)), strict=True
-            ):
+            updates = orthogonalized(torch.stack(wide))
+            for (parameter, _, is_tall), update in zip(found, updates, strict=True):
+                update = update.t() if is_tall else update
+                # Not over all entries: with a tenth of them under no mask, nearly the whole update
+                # falls on those, three times as large, and they learn worse.
+                learning = parameter.grad != 0
+                rms = (update.square() * learning).sum() / learning.sum().clamp(min=1)
+                step = rate * _UPDATE_RMS / rms.sqrt().clamp(min=1e-6)
                 parameter.mul_(1 - rate * group["weight_decay"])
-                parameter.add_(update.t() if is_tall else update, alpha=step)
+                parameter.addcmul_(update, step, value=-1)
 
     def _direction(self, parameter: nn.Parameter) -> Tensor:
         state = self.state[parameter]

@@ -60,6 +60,17 @@ def test_a_step_has_the_size_of_the_learning_rate(model):
     assert 0.8 * 0.002 < rms < 1.2 * 0.002
 
 
+def test_a_masked_matrix_steps_as_far_as_a_whole_one():
+    torch.manual_seed(8)
+    weight = nn.Parameter(torch.zeros(16, 40))
+    mask = torch.rand(16, 40) < 0.1
+    weight.grad = torch.randn(16, 40) * mask
+    MuonAdamW([{"params": [weight], "muon": True}], lr=0.01).step()
+    torch.testing.assert_close(
+        weight.detach()[mask].square().mean().sqrt(), torch.tensor(0.2 * 0.01)
+    )
+
+
 def test_a_step_goes_along_the_momentum_with_nesterovs_look_ahead(model):
     optimizer = MuonAdamW(groups_of(model), lr=0.0)
     step(model, optimizer, 4)
