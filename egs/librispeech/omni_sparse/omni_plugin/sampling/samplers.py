@@ -136,18 +136,24 @@ class PerRankSampler(SingleSampler):
 class SplitSampler(Sampler):
     """Several sub-networks an update, each on its own part of the batch, at the cost of one.
 
-    What ``per-rank`` does over processes, within one: the densest network, then random ones.
+    What ``per-rank`` does over processes, within one: the densest network, then random ones. In
+    a share ``whole_share`` of the updates, the densest network has the whole batch instead.
     """
 
-    defaults = {"parts": 2, "sparsest_share": 0.3, "dense_share": 0.0}
+    defaults = {"parts": 2, "sparsest_share": 0.3, "dense_share": 0.0, "whole_share": 0.0}
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._check_shares()
         if self.options["parts"] < 2:
             raise OmniError(f"parts is {self.options['parts']}; a batch is split in 2 or more")
+        whole = self.options["whole_share"]
+        if not 0 <= whole <= 1:
+            raise OmniError(f"whole_share is {whole}; it must lie in [0, 1]")
 
     def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
+        if rng.random() < self.options["whole_share"]:
+            return [Pass(self.densest(span))]
         parts = self.options["parts"]
         others = [self.mixed(rng, span) for _ in range(parts - 1)]
         return [

@@ -190,6 +190,15 @@ def test_the_split_gives_every_part_of_the_batch_to_one_sub_network(parts):
         assert sum(one.weight for one in passes) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_split_gives_the_densest_whole_batches_in_the_given_share_of_updates(share):
+    updates = [x for x in all_passes(make("split", whole_share=share)) if x[0].subnet.is_dense]
+    updates = updates[round(0.1 * UPDATES) :]  # from the ramp's start on
+    whole = [x for x in updates if x == (Pass(x[0].subnet),)]
+    assert len(whole) / len(updates) == pytest.approx(share, abs=0.06)
+    assert all(len(x) == 2 for x in updates if x not in whole)
+
+
 @every_sampler
 def test_what_is_drawn_runs(name):
     supernet = SuperNet(mixed())
@@ -238,7 +247,10 @@ def test_impossible_shares_are_refused_with_their_values(name, options):
     assert all(str(value) in str(error.value) for value in options.values())
 
 
-@pytest.mark.parametrize("name, option, value", [("split", "parts", 1), ("sandwich", "random", -1)])
+@pytest.mark.parametrize(
+    "name, option, value",
+    [("split", "parts", 1), ("split", "whole_share", 1.5), ("sandwich", "random", -1)],
+)
 def test_an_impossible_number_is_refused_with_its_value(name, option, value):
     with pytest.raises(OmniError, match=f"{option} is {value}"):
         make(name, **{option: value})
