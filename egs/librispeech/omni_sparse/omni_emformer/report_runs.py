@@ -175,13 +175,14 @@ class Runs:
             whole = self.network(ways, split, self.reference, DENSE)
             for one in self.decoded(ways, split):
                 own = with_differences and whole is not None and one is not whole
+                each = one.results.values()  # of layer selection, seeds may keep other units
                 found.append(
                     Point(
                         one.system,
                         one.any.subnet,
                         split,
-                        one.any.num_params,
-                        round(np.mean([r.num_nonzero for r in one.results.values()])),
+                        round(np.mean([r.num_params for r in each])),
+                        round(np.mean([r.num_nonzero for r in each])),
                         one.rate.mean,
                         one.rate.low,
                         one.rate.high,

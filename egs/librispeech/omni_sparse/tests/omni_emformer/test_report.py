@@ -270,6 +270,15 @@ def test_a_rate_is_the_mean_over_the_seeds_and_surer_than_none_of_them(seeds):
     assert difference.share == pytest.approx(0.5)  # 6 errors of one seed against 4
 
 
+def test_parameters_are_the_mean_over_seeds_that_keep_other_layers(tmp_path):
+    folders = [tmp_path / "simple_top_k", tmp_path / "simple_top_k-seed1"]
+    for seed, (folder, size) in enumerate(zip(folders, (480, 440), strict=True)):
+        changes = {"seed": seed, "num_params": size, "num_nonzero": size}
+        add_result(folder, "simple_top_k", "dense", 5, **changes)
+    (point,) = Runs(read(folders)).points(GREEDY)
+    assert point.num_params == point.num_nonzero == 460
+
+
 def test_what_all_sizes_of_a_system_cost_is_summed_over_levels_not_seeds(seeds, tmp_path):
     text = write_report(read(seeds), tmp_path / "out").read_text()
     omni, pruned = section(text, "Training")[3:]
