@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time of a dense training step in one package set against another, in turn on the same machine.
+"""Time of a dense training step against that of another package set or optimizer, in turn.
 
-Usage (from the recipe's folder, both sets installed by install.sh):
+Usage (from the recipe's folder, sets installed by install.sh):
   python3 benchmarks/train_step.py --against ../../../.venv-current/bin/python3
+  python3 benchmarks/train_step.py --optimizer muon --against-optimizer adamw
 
 Prints the median seconds a step of both and the median of the ratios of neighbouring runs: single
 figures drift with whatever else the machine does, ratios much less.
@@ -22,8 +23,8 @@ from pathlib import Path
 RECIPE = Path(__file__).resolve().parents[1]
 
 
-def time_steps(config_path: str, steps: int) -> float:
-    """Median seconds of a step (forward, backward, clipping, AdamW) on random features."""
+def time_steps(config_path: str, optimizer: str | None, steps: int) -> float:
+    """Median seconds of a step (forward, backward, clipping, update) on random features."""
     import torch
 
     from emformer.config import load_config
@@ -33,7 +34,7 @@ def time_steps(config_path: str, steps: int) -> float:
     from emformer.schedule import make_optimizer
 
     torch.manual_seed(0)
-    config = load_config(config_path)
+    config = load_config(config_path).with_training(optimizer=optimizer)
     model = make_model(config.model, 128)
     optimizer = make_optimizer(model, config.training)
     method = TrainingMethod(config.training, 100)
@@ -55,9 +56,10 @@ def time_steps(config_path: str, steps: int) -> float:
     return statistics.median(seconds[2:])  # the first two warm up
 
 
-def run_in(python: str, args: argparse.Namespace) -> float:
-    """:func:`time_steps` in a process of another interpreter."""
+def run_in(python: str, optimizer: str | None, args: argparse.Namespace) -> float:
+    """:func:`time_steps` in a process of an interpreter."""
     words = [python, __file__, "--config", args.config, "--steps", str(args.steps), "--child"]
+    words += [] if optimizer is None else ["--optimizer", optimizer]
     env = {**os.environ, "PYTHONPATH": str(RECIPE)}
     done = subprocess.run(words, env=env, cwd=RECIPE, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -67,24 +69,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--against", help="python3 of the other set")
+    parser.add_argument("--against", default=sys.executable, help="python3 of the other set")
     parser.add_argument("--config", default="conf/demo.yaml")
+    parser.add_argument("--optimizer", help="default: the configuration's")
+    parser.add_argument("--against-optimizer", help="default: the same")
     parser.add_argument("--steps", type=int, default=20, help="steps of a run")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each set")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        print(json.dumps(time_steps(args.config, args.steps)))
+        print(json.dumps(time_steps(args.config, args.optimizer, args.steps)))
         return
-    if not args.against:
-        parser.error("--against is needed")
-    own, other = [], []
-    for _ in range(args.rounds):
-        own.append(run_in(sys.executable, args))
-        other.append(run_in(args.against, args))
-    ratio = statistics.median(a / b for a, b in zip(own, other, strict=True))
-    print(f"{sys.executable}: {statistics.median(own):.4f} s a step")
-    print(f"{args.against}: {statistics.median(other):.4f} s a step")
+    sides = [
+        (sys.executable, args.optimizer),
+        (args.against, args.against_optimizer or args.optimizer),
+    ]
+    if sides[0] == sides[1]:
+        parser.error("give --against or --against-optimizer")
+    seconds = [[run_in(*side, args) for side in sides] for _ in range(args.rounds)]
+    for (python, optimizer), found in zip(sides, zip(*seconds, strict=True), strict=True):
+        which = f" with {optimizer}" if optimizer else ""
+        print(f"{python}{which}: {statistics.median(found):.4f} s a step")
+    ratio = statistics.median(own / other for own, other in seconds)
     print(f"ratio {ratio:.3f} (median of {args.rounds} neighbouring pairs)")
 
 
