@@ -43,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="share of the run after which the ranking stays")  # fmt: skip
     add("--omni-distillation", choices=["none", *DISTILLATIONS], default="none",
         help="what sub-networks learn from the full one, with the sampler sandwich")  # fmt: skip
-    add("--omni-distillation-weight", type=float, default=1.0, help="of that loss")
+    add("--omni-distillation-weight", type=float, default=0.1, help="of that loss")
     add(
         "--omni-layers",
         nargs="+",
