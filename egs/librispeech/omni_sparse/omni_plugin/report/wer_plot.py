@@ -19,7 +19,7 @@ from omni_plugin.report.style import Style, clean, looks
 # A scale reaches at least so many times its best word error rate.
 _AT_LEAST = 1.5
 _MILLION = 1e6
-_COLUMNS = 6  # of the legend
+_COLUMNS = 3  # of the legend, over each panel
 # More lines than these have bars for intervals, side by side, since bands would hide each other.
 _MOST_BANDS = 4
 _STEP = 0.007  # between neighbours, as a share of the panel's width
@@ -53,16 +53,20 @@ def wer_figure(
             Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=name)
             for name, look in ((name, style[name]) for name in systems)
         ]
-        columns = math.ceil(len(handles) / math.ceil(len(handles) / _COLUMNS))
+        most = _COLUMNS * len(splits)
+        columns = math.ceil(len(handles) / math.ceil(len(handles) / most))
         figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
     return figure
 
 
 def scale(points: Sequence[Point], may_leave: Collection[str] = ()) -> tuple[float, float]:
-    """Where the scale of a panel begins and ends, in percent."""
+    """Where the scale of a panel begins and ends, in percent.
+
+    Not below 0, where intervals of few seeds may reach.
+    """
     shown = max((p.high for p in points if p.system not in may_leave), default=0.0)
     best = max(1.0, min(p.wer for p in points))
-    return 0.85 * min(p.low for p in points), max(1.1 * shown, _AT_LEAST * best)
+    return max(0.0, 0.85 * min(p.low for p in points)), max(1.1 * shown, _AT_LEAST * best)
 
 
 def _panel(

@@ -88,6 +88,25 @@ def test_what_leaves_the_scale_is_named_at_its_edge():
     assert axes.get_ylim()[1] > 85
 
 
+def test_no_scale_begins_below_zero():
+    wide = Point("omni", "0.50", "clean", 2_000_000, 1_000_000, 1.0, -3.0, 5.0)
+    assert scale([wide])[0] == 0
+
+
+@pytest.mark.parametrize("splits", [("clean",), ("clean", "other")])
+def test_the_legend_of_many_systems_stays_within_the_figure(splits):
+    found = [
+        dataclasses.replace(p, system=f"systems_name_{p.system}", split=split)
+        for p in many(10)
+        for split in splits
+    ]
+    figure = wer_figure(found, styles(dict.fromkeys(p.system for p in found)))
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box, edges = legend.get_window_extent(), figure.bbox
+    assert box.x0 >= edges.x0 and box.x1 <= edges.x1
+
+
 def test_only_a_reference_leaves_room_above_it():
     assert scale(points()[:1], ()) == pytest.approx((0.85 * 7.2, 12.0))
     far = [p for p in points() if p.system == "one_shot"]
