@@ -135,10 +135,11 @@ class TrainingConfig:
       max_duration: Seconds of audio in a batch, padding included (a DDP rank's share).
       base_lr: Highest learning rate.
       optimizer: ``adamw``, or ``muon`` for the matrices of the encoder's layers and AdamW for the
-        rest (:mod:`emformer.muon`): of each sample more is learnt, at 1.4 times the cost of a step on a CPU.
+        rest (:mod:`emformer.muon`): of each sample more is learnt, at 1.4 times the time of a step
+        (demo.yaml on a CPU).
       warmup_fraction: Share of all updates in which the learning rate rises linearly.
       final_lr_fraction: Learning rate of the last update as a share of ``base_lr`` (cosine decay).
-      weight_decay: on matrices only, decoupled.
+      weight_decay: Decoupled, on matrices only.
       clip_grad_norm: Largest norm of the gradient.
       prune_range: Symbols a frame of the pruned lattice.
       rnnt_type: Paths of the lattice: ``modified`` allows one symbol a frame, which is what the
