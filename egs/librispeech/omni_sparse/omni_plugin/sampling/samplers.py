@@ -152,7 +152,9 @@ class SplitSampler(Sampler):
             raise OmniError(f"whole_share is {whole}; it must lie in [0, 1]")
 
     def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
-        if rng.random() < self.options["whole_share"]:
+        whole = self.options["whole_share"]
+        # Without it, the draws stay those of runs from before there was such an option.
+        if whole and rng.random() < whole:
             return [Pass(self.densest(span))]
         parts = self.options["parts"]
         others = [self.mixed(rng, span) for _ in range(parts - 1)]
