@@ -23,7 +23,7 @@ from pathlib import Path
 RECIPE = Path(__file__).resolve().parents[1]
 
 
-def time_steps(config_path: str, optimizer: str | None, steps: int) -> float:
+def time_steps(config_path: str, optimizer_name: str | None, steps: int) -> float:
     """Median seconds of a step (forward, backward, clipping, update) on random features."""
     import torch
 
@@ -34,7 +34,7 @@ def time_steps(config_path: str, optimizer: str | None, steps: int) -> float:
     from emformer.schedule import make_optimizer
 
     torch.manual_seed(0)
-    config = load_config(config_path).with_training(optimizer=optimizer)
+    config = load_config(config_path).with_training(optimizer=optimizer_name)
     model = make_model(config.model, 128)
     optimizer = make_optimizer(model, config.training)
     method = TrainingMethod(config.training, 100)

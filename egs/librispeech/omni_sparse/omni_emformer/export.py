@@ -34,11 +34,9 @@ from emformer.model import Transducer
 from omni_emformer.export_checkpoint import write_checkpoint
 from omni_emformer.export_info import read_info, write_info
 from omni_emformer.export_torchscript import write_torchscript
-from omni_emformer.layer_subnets import LayerSubnets
 from omni_emformer.onnx_export import write_onnx
 from omni_emformer.runtime_model import pack_transducers
-from omni_emformer.subnets import Subnets
-from omni_emformer.system_file import read_system
+from omni_emformer.subnet_options import add_subnets_option, add_system_option, open_subnets
 from omni_plugin.export import new_folder
 from omni_plugin.runtime import VALUE_TYPES
 
@@ -57,20 +55,6 @@ FORMATS = {
     "onnx": write_onnx,
     "packed": _write_packed,
 }
-
-
-def open_subnets(options: argparse.Namespace, system: Path | None = None) -> Subnets:
-    """The sub-networks of an experiment, whichever way it was trained."""
-    of_layers = "layers" in read_system(options.exp_dir)
-    return LayerSubnets(options) if of_layers else Subnets(options, system)
-
-
-def parse_level(text: str) -> float | str:
-    """A sparsity, or the name of a sub-network."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def folder_of(exp_dir: Path, subnet: str) -> Path:
@@ -111,20 +95,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--subnets",
-        nargs="+",
-        type=parse_level,
-        metavar="SPARSITY",
-        help="or names, such as units-4 or front/3 (default: all levels that were trained)",
-    )
+    add_subnets_option(parser)
     parser.add_argument(
         "--formats", nargs="+", choices=FORMATS, default=list(FORMATS), help="default: all"
     )
     parser.add_argument("--out", type=Path, help="in place of <exp-dir>/export")
-    parser.add_argument(
-        "--system", type=Path, help="YAML file: how to prune a model that has no supernet"
-    )
+    add_system_option(parser)
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(rest)
     subnets = open_subnets(options, args.system)

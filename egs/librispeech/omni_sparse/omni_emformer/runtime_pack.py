@@ -23,8 +23,8 @@ from pathlib import Path
 
 from emformer import decode_options
 from emformer.errors import run_main
-from omni_emformer.export import open_subnets, parse_level
 from omni_emformer.runtime_model import pack_transducers
+from omni_emformer.subnet_options import add_subnets_option, add_system_option, open_subnets
 from omni_plugin.runtime import VALUE_TYPES, PackedFile
 
 
@@ -36,19 +36,11 @@ def main(argv: Iterable[str] | None = None) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--out", type=Path, required=True, help="the packed file")
-    parser.add_argument(
-        "--subnets",
-        nargs="+",
-        type=parse_level,
-        metavar="SPARSITY",
-        help="or names, such as units-4 or front/3 (default: all levels that were trained)",
-    )
+    add_subnets_option(parser)
     parser.add_argument(
         "--values", choices=list(VALUE_TYPES), default="float32", help="default float32"
     )
-    parser.add_argument(
-        "--system", type=Path, help="YAML file: how to prune a model that has no supernet"
-    )
+    add_system_option(parser)
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(rest)
     subnets = open_subnets(options, args.system)

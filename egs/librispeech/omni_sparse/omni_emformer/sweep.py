@@ -39,8 +39,7 @@ from emformer.errors import RecipeError, run_main
 from emformer.results import CHUNK_WISE, SIMULATED, Result, read_results, settings_text
 from emformer.search import METHODS
 from local.options import positive_float
-from omni_emformer.layer_subnets import LayerSubnets
-from omni_emformer.subnets import Subnets
+from omni_emformer.subnet_options import add_system_option, open_subnets, parse_level
 from omni_emformer.sweep_record import record_sweep
 from omni_emformer.system_file import read_system
 from omni_plugin.sweep import Cell, Job, Variant, grid, run_sweep
@@ -59,9 +58,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--exp-dir", type=Path, required=True, help="where training wrote")
     parser.add_argument("--system-name", help="in results (default: as trained, see system.yaml)")
-    parser.add_argument(
-        "--system", type=Path, help="YAML file: how to prune a model that has no supernet"
-    )
+    add_system_option(parser)
     parser.add_argument(
         "--one-shot-name",
         default="one_shot",
@@ -71,7 +68,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--levels",
         "--subnet",
-        type=_level,
+        type=parse_level,
         nargs="+",
         metavar="SPARSITY",
         help="or names: of sub-networks of fewer layers, such as units-4, or that a search found, "
@@ -91,13 +88,6 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--splits", nargs="+", help="default: the corpus's test splits")
     return parser
-
-
-def _level(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def amount(text: str) -> float:
@@ -132,8 +122,7 @@ class ExperimentSweep:
 
     def __init__(self, args: argparse.Namespace, options: argparse.Namespace) -> None:
         self.args, self.options = args, options
-        of_layers = "layers" in read_system(args.exp_dir)
-        self.subnets = LayerSubnets(options) if of_layers else Subnets(options, args.system)
+        self.subnets = open_subnets(options, args.system)
         options.corpus = options.corpus or self.subnets.info.corpus
         self.data = _OneSplit.from_args(options)
         self.splits = list(dict.fromkeys(args.splits or self.data.test_splits()))

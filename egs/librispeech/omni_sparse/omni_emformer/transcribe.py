@@ -34,7 +34,6 @@ from emformer.features import SAMPLE_RATE
 from emformer.model import Transducer
 from emformer.search import METHODS, make_search
 from local.options import positive_int
-from omni_emformer.export import open_subnets, parse_level
 from omni_emformer.export_info import write_info
 from omni_emformer.live_audio import MICROPHONE, STDIN, read_audio
 from omni_emformer.live_features import LiveFeatures, silence_after
@@ -42,6 +41,7 @@ from omni_emformer.onnx_export import write_onnx
 from omni_emformer.onnx_model import OnnxTransducer, load_onnx
 from omni_emformer.onnx_sherpa import KINDS
 from omni_emformer.runtime_model import load_packed, pack_transducers
+from omni_emformer.subnet_options import add_system_option, open_subnets, parse_level
 
 RUNTIMES = ("packed", "torch", "onnx")
 Model = Transducer | OnnxTransducer
@@ -185,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--rate", type=positive_int, default=SAMPLE_RATE, help="of PCM, in Hz (default 16000)"
     )
-    parser.add_argument("--system", type=Path, help="YAML file: how to prune a plain model")
+    add_system_option(parser)
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(["--exp-dir", args.exp_dir, *rest])
     torch.set_num_threads(1)

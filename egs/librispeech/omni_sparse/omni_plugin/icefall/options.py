@@ -14,7 +14,7 @@ from omni_plugin.errors import OmniError
 from omni_plugin.icefall.workarounds import WORKAROUNDS
 from omni_plugin.layer_selection import SELECTORS
 from omni_plugin.sampling import RAMPS
-from omni_plugin.settings import SparsitySettings
+from omni_plugin.settings import DistillationSettings, SparsitySettings
 
 #: Samplers that an unmodified loop can run; split would need parts of a batch.
 SAMPLERS = ("single", "per-rank", "sandwich")
@@ -43,7 +43,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="share of the run after which the ranking stays")  # fmt: skip
     add("--omni-distillation", choices=["none", *DISTILLATIONS], default="none",
         help="what sub-networks learn from the full one, with the sampler sandwich")  # fmt: skip
-    add("--omni-distillation-weight", type=float, default=0.1, help="of that loss")
+    add("--omni-distillation-weight", type=float, default=DistillationSettings.weight,
+        help="of that loss")  # fmt: skip
     add(
         "--omni-layers",
         nargs="+",
