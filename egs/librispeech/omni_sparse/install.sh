@@ -23,7 +23,8 @@ Running it again is quick; after an interruption it goes on where it stopped.
   --link-into DIR link this recipe into an icefall checkout, as egs/librispeech/omni_sparse beside
                   ASR; nothing is installed
 
-path.sh then puts the environment on PATH. Needs Linux on x86-64, 5 GB of disk space (current: 7) and, to
+path.sh then puts the environment on PATH. Needs Linux on x86-64, 5 GB of disk space
+(current: 2, and several more where the package index gives a torch with CUDA) and, to
 compile kaldifeat and fast_rnnt, a C++ compiler. Compiled wheels are kept in
 ${XDG_CACHE_HOME:-~/.cache}/omni_sparse.
 EOF
@@ -53,7 +54,7 @@ while [ $# -gt 0 ]; do
 done
 case $set in
   k2) pythons=(3.10) needed_gb=5 ;;
-  current) pythons=(3.11 3.12) needed_gb=7 ;;
+  current) pythons=(3.11 3.12) needed_gb=2 ;;
   *) die_usage "install.sh: --set is k2 or current, not $set" ;;
 esac
 
@@ -237,6 +238,7 @@ part_of_list() {
   awk -v name="^($2)==" '/^[^ #]/ { wanted = $0 ~ name } wanted' "$requirements/$1.txt"
 }
 
+# Measured with the packages as pinned; where torch is installed already, most of it is there.
 free_gb=$(($(df --output=avail -k "$venv" | tail -n 1) / 1000000))
 [ -x "$venv/bin/torchrun" ] || [ "$free_gb" -ge "$needed_gb" ] ||
   die "$venv: $free_gb GB are free on its disk, set $set needs $needed_gb; make room, or give" \
