@@ -60,7 +60,10 @@ class SparsitySession(Session):
         passes = self.omni.passes(update)
         if update % self.omni.settings.refresh_every == 0:
             names = ", ".join(one.subnet.name for one in passes)
-            logging.info("omni_plugin: update %d of %d: %s", update, self.total_updates, names)
+            # A run that goes on with more epochs keeps its schedule.
+            logging.info(
+                "omni_plugin: update %d (scheduled to %d): %s", update, self.total_updates, names
+            )
         if len(passes) == 1:
             loss, info = self._run(passes[0], compute)
             losses = [info]
