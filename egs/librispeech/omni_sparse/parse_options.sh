@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
       _name=${1#--}
       _name=${_name//-/_}
       [[ $_name =~ ^[a-z][a-z0-9_]*$ ]] || _option_error "invalid option '$1'"
-      [ $# -ge 2 ] || _option_error "option '$1' needs a value"
+      [[ $# -ge 2 && $2 != --* ]] || _option_error "option '$1' needs a value"
       if [ -z "${!_name+set}" ]; then
         _option_error "invalid option '$1'"
       else

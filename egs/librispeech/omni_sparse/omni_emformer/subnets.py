@@ -11,6 +11,7 @@ from pathlib import Path
 from emformer.decode_model import DecodingInfo, load_decoding_model
 from emformer.errors import RecipeError
 from emformer.model import Transducer
+from emformer.results import DENSE
 from omni_emformer.subnet_loader import make_supernet, restore_supernet
 from omni_emformer.system import load_system
 from omni_emformer.system_file import read_system
@@ -66,12 +67,12 @@ class Subnets:
     def make(self, level: float | str) -> tuple[Transducer, DecodingInfo]:
         """The sub-network of a global level, or one that a search has named, such as ``front/3``.
 
-        Level 0 is the dense model itself.
+        Level 0, or ``dense``, is the dense model itself.
 
         Raises:
           RecipeError: The level is outside [0, 1), there is no such name, or nothing to prune by.
         """
-        if level == 0:
+        if level in (0, DENSE):
             # A copy, since whoever decodes it may move it to another device.
             return copy.deepcopy(self.model), self.info
         if self.supernet is None:

@@ -67,6 +67,11 @@ def test_every_runtime_says_what_streaming_decoding_says(exp_dir, wav, expected,
     assert len(set(expected.values())) == 3
 
 
+def test_the_full_network_has_a_name(exp_dir, wav, expected, capsys):
+    transcribe.main(["--exp-dir", str(exp_dir), "--compare", "dense,0.9", wav])
+    assert said(capsys) == {name: expected[name] for name in ("dense", "0.90")}
+
+
 def test_partial_texts_grow_while_audio_comes(exp_dir, wav, expected, capsys):
     transcribe.main(["--exp-dir", str(exp_dir), "--subnet", "0.9", wav])
     lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
