@@ -20,12 +20,14 @@ def parse_level(text: str) -> float | str:
 
 
 def add_system_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--system``, for :func:`open_subnets`."""
     parser.add_argument(
         "--system", type=Path, help="YAML file: how to prune a model that has no supernet"
     )
 
 
 def add_subnets_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--subnets``: a list of what :func:`parse_level` gives, or None for all."""
     parser.add_argument(
         "--subnets",
         nargs="+",

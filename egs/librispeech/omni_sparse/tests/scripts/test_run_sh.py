@@ -70,6 +70,9 @@ def test_an_unknown_option_is_refused(option):
 
 def test_an_option_without_a_value_is_refused():
     assert "option '--stage' needs a value" in only_line(run_sh("--stage"), 2)
+
+
+def test_an_option_is_no_value():
     assert "option '--python' needs a value" in only_line(run_sh("--python", "--stage", "1"), 2)
 
 
