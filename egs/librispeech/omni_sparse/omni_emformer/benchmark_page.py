@@ -16,7 +16,7 @@ from omni_emformer.benchmark_ways import WAYS
 from omni_plugin.report import Style, markdown_table, save, styles
 from omni_plugin.report.style import clean, looks
 
-_MB = 1e6
+_MB = _MILLION = 1e6
 _SIZE_NOTE = """\
 MB are 1,000,000 bytes. ONNX files are encoder, decoder and joiner together; *sparse* ones have
 their matrices without zeros (`sparse_initializer`) where that saves a tenth of their bytes, and
@@ -63,7 +63,7 @@ def write_page(record: dict, folder: Path, command: str) -> Path:
         f"{record['cpu']}, one thread; {versions}",
         f"## Size\n\n{size_table(subnets)}",
         _SIZE_NOTE,
-        "![bytes against sparsity](benchmark-bytes.png)",
+        "![bytes against parameters](benchmark-bytes.png)",
         f"## Time\n\n{time_table(subnets)}",
         _TIME_NOTE.format(**record, rival_way=rival[1], rival_subnet=rival[0]),
         "![word error rate against time](benchmark-time.png)",
@@ -143,6 +143,8 @@ def time_figure(subnets: Sequence[dict]) -> Figure:
                     for one in subnets
                     if split in one["ways"][name]["wer"]
                 ]
+                if not found:  # such as sherpa-onnx before it was checked
+                    continue
                 _line(axes, [x for x, *_ in found], [y for _, y, _ in found], name)
                 if name == "packed":
                     _name_points(axes, found)
@@ -158,18 +160,19 @@ def time_figure(subnets: Sequence[dict]) -> Figure:
 
 
 def size_figure(subnets: Sequence[dict]) -> Figure:
-    """Bytes of each form of storage against the share of zeros; gzipped ones thin."""
+    """Bytes of each form of storage against the parameters that are not zero; gzipped ones thin."""
     looks_of = styles(_FORMS)
     with looks():
         figure = Figure(figsize=(7.2, 5.2), layout="constrained")
         axes = figure.subplots()
         order = sorted(subnets, key=lambda one: -one["num_nonzero"])
-        zeros = [100 * (1 - one["num_nonzero"] / one["num_params"]) for one in order]
+        # Not the share of zeros: smaller sizes of a layer selection have none.
+        nonzero = [one["num_nonzero"] / _MILLION for one in order]
         for form in _FORMS:
             look = looks_of[form]
             for kind, width, style in (("stored", 1.8, "-"), ("gzip", 0.9, ":")):
                 axes.plot(
-                    zeros, [one["bytes"][form][kind] / _MB for one in order], color=look.colour,
+                    nonzero, [one["bytes"][form][kind] / _MB for one in order], color=look.colour,
                     marker=look.marker, markersize=6 if kind == "stored" else 3, linewidth=width,
                     linestyle=style, label=form if kind == "stored" else None,
                     markeredgecolor="white", markeredgewidth=0.6,
@@ -177,7 +180,7 @@ def size_figure(subnets: Sequence[dict]) -> Figure:
         axes.plot([], [], color="0.4", linestyle=":", linewidth=0.9, label="the same, gzipped")
         axes.set_yscale("log")
         _plain_numbers(axes.yaxis)
-        axes.set_xlabel("zeros (% of all parameters)")
+        axes.set_xlabel("non-zero parameters (millions)")
         axes.set_ylabel("MB on disk")
         clean(axes)
         _legend(figure, axes, columns=3)

@@ -8,7 +8,7 @@ import pytest
 
 from emformer.errors import RecipeError
 from emformer.results import read_results
-from omni_emformer import benchmark, export
+from omni_emformer import benchmark, benchmark_page, export
 from omni_emformer.benchmark_files import DENSE, INT8, PACKED, PACKED_INT8, SPARSE
 from omni_emformer.benchmark_memory import peak_memory
 from omni_emformer.benchmark_ways import WAYS, Times, interleave
@@ -89,6 +89,25 @@ def test_the_page_has_its_tables_and_plots(folder, record):
         assert f"({name}.png)" in page
         assert (folder / f"{name}.png").stat().st_size > 10_000
         assert (folder / f"{name}.svg").read_text().count("</svg>") == 1
+
+
+def test_smaller_sizes_without_zeros_have_places_of_their_own(record):
+    whole = record["subnets"][0]
+    small = {
+        **whole,
+        "num_params": whole["num_params"] // 2,
+        "num_nonzero": whole["num_params"] // 2,
+    }
+    (axes,) = benchmark_page.size_figure([whole, small]).axes
+    places = axes.lines[0].get_xdata()
+    assert places == pytest.approx([one["num_nonzero"] / 1e6 for one in (whole, small)])
+
+
+def test_the_legend_names_no_way_that_has_no_line(record):
+    (legend,) = benchmark_page.time_figure(record["subnets"]).legends
+    wers = {name for name, way in record["subnets"][0]["ways"].items() if way["wer"]}
+    assert {text.get_text() for text in legend.get_texts()} == wers
+    assert wers and wers < set(WAYS)
 
 
 def test_all_ways_stream_every_utterance(exp_dir):
