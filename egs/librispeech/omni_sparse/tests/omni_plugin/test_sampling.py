@@ -180,6 +180,15 @@ def test_the_sandwich_may_do_without_the_sparsest():
     assert len(passes) == 3 and {one.weight for one in passes} == {1 / 3}
 
 
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_the_sandwich_may_draw_the_sparsest_in_a_share_of_the_updates(share):
+    sampler = make("sandwich", sparsest=False, sparsest_share=share)
+    updates = [x for x in all_passes(sampler) if len(x) == 2]
+    found = [x for x in updates if x[1].subnet.name == "sparsest"]
+    assert len(found) / len(updates) == pytest.approx(share, abs=0.06)
+    assert all(x[0].subnet.is_dense for x in updates)
+
+
 @pytest.mark.parametrize("parts", [2, 3, 5])
 def test_the_split_gives_every_part_of_the_batch_to_one_sub_network(parts):
     sampler = make("split", parts=parts)
@@ -239,6 +248,7 @@ def test_an_option_of_another_type_is_refused_by_its_name(name, options):
         ("single", {"dense_share": 0.6, "sparsest_share": 0.5}),
         ("per-rank", {"dense_share": -0.1}),
         ("split", {"sparsest_share": 1.1}),
+        ("sandwich", {"sparsest_share": 1.2}),
     ],
 )
 def test_impossible_shares_are_refused_with_their_values(name, options):
