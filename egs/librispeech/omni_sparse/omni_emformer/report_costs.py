@@ -29,6 +29,11 @@ class Cost:
     whole_passes: float
     seconds: float
 
+    @property
+    def updates_each(self) -> float:
+        """Of one training."""
+        return self.updates / self.trainings
+
 
 def cost_of(runs: Runs, label: str) -> Cost | None:
     """What a system cost; None if it has no training of its own."""

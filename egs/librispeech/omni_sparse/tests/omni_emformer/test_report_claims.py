@@ -119,6 +119,36 @@ def test_one_training_costs_what_it_costs_in_whole_passes(claims, tmp_path, cost
     assert measured.endswith("dense and 2 pruned models: 3.00")
 
 
+@pytest.fixture
+def of_updates(claims, tmp_path):
+    """Claims on a supernet of so many updates, dense and two pruned models of 500 each."""
+
+    def make(updates: int) -> Claims:
+        claims(omni={}, pruned=dict.fromkeys(LEVELS, 9))
+        for subnet in ("dense", *LEVELS):
+            changes = {"train_updates": updates, "train_cost": 1.4 * updates}
+            add_result(tmp_path / "omni", "omni", subnet, 5, **changes)
+        folders = [tmp_path / "dense-seed0", tmp_path / "omni"]
+        folders += [tmp_path / f"pruned-{level}-seed0" for level in LEVELS]
+        return Claims(Runs([read_experiment(f) for f in folders]), GREEDY)
+
+    return make
+
+
+@pytest.mark.parametrize("updates, said", [(1499, REPRODUCED), (1501, NOT)])
+def test_a_longer_training_is_held_against_all_trainings_together(of_updates, updates, said):
+    assert verdict(of_updates(updates), "cost less than dense and pruned models") == said
+
+
+def test_a_claim_on_trainings_of_different_lengths_says_so(of_updates):
+    found = [one.claim for one in of_updates(1500).verdicts()]
+    assert all(claim.endswith("; here of 1,500 updates against 500") for claim in found)
+
+
+def test_trainings_of_about_the_same_length_are_compared_as_they_are(of_updates):
+    assert not any("; here of" in one.claim for one in of_updates(503).verdicts())
+
+
 def test_on_par_may_fail_at_one_size_alone(claims):
     pruned = {"0.50": 10, "0.90": 10}
     assert verdict(claims(dsnn={"0.50": 2, "0.90": 2}, pruned=pruned), "on par") == REPRODUCED
