@@ -92,6 +92,19 @@ class SuperNet(nn.Module):
         """Share of the model's parameters that can be pruned."""
         return coverage_report(self.model, [x.weight for x in self._layers], self.pattern)[1]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles.
+
+        Raises:
+          OmniError: :meth:`masked` is open: a copy would keep the masked weights for good.
+        """
+        self._check_closed("copied")
+        return self.__dict__
+
+    def _check_closed(self, what: str) -> None:
+        if self._open:
+            raise OmniError(f"the supernet cannot be {what} while masked() is open; close it first")
+
     # Choosing a sub-network.
 
     def subnet(self, choice: Choice, name: str = "") -> SubNet:
@@ -124,10 +137,7 @@ class SuperNet(nn.Module):
         Raises:
           OmniError: As :meth:`subnet`, or :meth:`masked` is open.
         """
-        if self._open:
-            raise OmniError(
-                "a sub-network cannot be switched while masked() is open; close it first"
-            )
+        self._check_closed("switched")
         self._active = self.subnet(choice)
         for layer, level in zip(self._layers, self._active.levels, strict=True):
             layer.set_level(level)
@@ -271,8 +281,7 @@ class SuperNet(nn.Module):
         Raises:
           OmniError: :meth:`masked` is open: the copy would keep the masked weights for good.
         """
-        if self._open:
-            raise OmniError("the model cannot be copied while masked() is open; close it first")
+        self._check_closed("copied")
         model = copy.deepcopy(self.model)
         model.load_state_dict(self.bake(choice))
         return model

@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 
+from omni_plugin import OmniError
 from tests.omni_plugin.models import tokens, used
 
 
@@ -37,6 +38,14 @@ def test_a_copy_of_the_supernet_runs_alike(copied):
     supernet.set_active_subnet(0.7)
     with torch.no_grad():
         assert torch.equal(other(tokens()), supernet(tokens()))
+
+
+@WAYS
+def test_no_copy_is_made_of_masked_weights_in_place_of_dense_ones(copied):
+    supernet = used()
+    with torch.no_grad(), supernet.masked():
+        with pytest.raises(OmniError, match="cannot be copied while masked"):
+            copied(supernet)
 
 
 @WAYS
