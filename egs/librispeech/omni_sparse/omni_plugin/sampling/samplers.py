@@ -190,7 +190,9 @@ class SandwichSampler(Sampler):
         found = [self.densest(span)]
         if self.options["sparsest"]:
             found.append(self.sparsest(span))
-        found += [self.mixed(rng, span) for _ in range(self.options["random"])]
+        # Without a share, the draws stay those of runs from before there was such an option.
+        other = self.mixed if self.options["sparsest_share"] else self.between
+        found += [other(rng, span) for _ in range(self.options["random"])]
         return [Pass(subnet, weight=1 / len(found)) for subnet in found]
 
 

@@ -92,19 +92,6 @@ class SuperNet(nn.Module):
         """Share of the model's parameters that can be pruned."""
         return coverage_report(self.model, [x.weight for x in self._layers], self.pattern)[1]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles.
-
-        Raises:
-          OmniError: :meth:`masked` is open: a copy would keep the masked weights for good.
-        """
-        self._check_closed("copied")
-        return self.__dict__
-
-    def _check_closed(self, what: str) -> None:
-        if self._open:
-            raise OmniError(f"the supernet cannot be {what} while masked() is open; close it first")
-
     # Choosing a sub-network.
 
     def subnet(self, choice: Choice, name: str = "") -> SubNet:
@@ -285,3 +272,16 @@ class SuperNet(nn.Module):
         model = copy.deepcopy(self.model)
         model.load_state_dict(self.bake(choice))
         return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles.
+
+        Raises:
+          OmniError: :meth:`masked` is open: a copy would keep the masked weights for good.
+        """
+        self._check_closed("copied")
+        return self.__dict__
+
+    def _check_closed(self, what: str) -> None:
+        if self._open:
+            raise OmniError(f"the supernet cannot be {what} while masked() is open; close it first")
