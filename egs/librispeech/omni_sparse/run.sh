@@ -17,6 +17,7 @@ seeds=0
 nj=$(nproc)
 world_size=1
 ngpu=
+train_jobs=
 dtype=float32
 num_epochs=
 max_duration=
@@ -88,6 +89,9 @@ What to run on
 Training (all systems alike)
   --num-epochs N  --max-duration SECONDS  --dtype float32|float16|bfloat16
   --world-size N      processes, one for each GPU (also --ngpu)
+  --train-jobs N      trainings side by side, which share the cores (default: 1 with a GPU or
+                      --world-size, else one for each core, 4 at most); if stages 6 and 9 are both
+                      run, stage 6 starts the trainings of both
 
 Decoding
   --epoch N           which epoch-N.pt (default: the newest)
@@ -119,6 +123,7 @@ EOF
 _caller_dir=$PWD  # no option: those have no underscore in front
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./parse_options.sh
+. ./side_by_side.sh
 
 log() { echo "$(date '+%Y-%m-%d %H:%M:%S') ($(basename "$0")) $*"; }
 fail() { echo "error: $*" >&2; exit 1; }
@@ -157,7 +162,7 @@ in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 for name in stage stop_stage; do
   [[ ${!name} =~ ^-?[0-9]+$ ]] || fail_usage "--${name//_/-} takes a number, not '${!name}'"
 done
-for name in nj evaluations world_size avg beam_size epoch num_epochs; do
+for name in nj evaluations world_size train_jobs avg beam_size epoch num_epochs; do
   [[ ${!name} =~ ^[0-9]*$ ]] || fail_usage "--${name//_/-} takes a number, not '${!name}'"
 done
 [[ $seeds =~ ^[0-9]+(\ +[0-9]+)*$ ]] || fail_usage "--seeds takes numbers, not '$seeds'"
@@ -346,12 +351,53 @@ train_options+=("${data_options[@]}" --on-the-fly-feats "$on_the_fly")
 [ -z "$num_epochs" ] || train_options+=(--num-epochs "$num_epochs")
 [ -z "$max_duration" ] || train_options+=(--max-duration "$max_duration")
 
+# Trainings that are started in this call, those at a time, and the threads of each.
+num_trainings=0
+in_stages 6 && num_trainings=1
+count_training() { [ "$5" = "$exp_dir" ] || is_one_shot "$2" || num_trainings=$((num_trainings + 1)); }
+if in_stages 9; then for_each_run count_training; fi
+if [ -z "$train_jobs" ]; then
+  train_jobs=1
+  if [ "$world_size" = 1 ] && ! nvidia-smi -L 2> /dev/null | grep -q GPU; then
+    train_jobs=$(($(nproc) < 4 ? $(nproc) : 4))
+  fi
+fi
+[ "$train_jobs" -le "$num_trainings" ] || train_jobs=$num_trainings
+[ "$train_jobs" -ge 1 ] || train_jobs=1
+
+# start_training NAME COMMAND...: alone and in sight, or beside others.
+start_training() {
+  local name=$1
+  shift
+  if $dry_run || [ "$train_jobs" = 1 ]; then
+    run "$@"
+  else
+    start_beside "$train_jobs" $((($(nproc) + train_jobs - 1) / train_jobs)) "$name" "$@"
+  fi
+}
+
+train_run() {
+  local name=$1 file=$2 seed=$3 level=$4 folder=$5 options=()
+  if is_one_shot "$file" || [ "$folder" = "$exp_dir" ]; then  # made of E; E itself, of stage 6
+    return
+  fi
+  [ "$level" = - ] || options=(--level "$level")
+  log "$name, seed $seed: $folder"
+  start_training "$(basename "$folder")" "${launcher[@]}" -m omni_emformer.train --system "$file" \
+    "${options[@]}" --config "$config" --exp-dir "$folder" --seed "$seed" "${train_options[@]}"
+}
+
 if in_stages 6; then
   log "Stage 6: training of the dense model, seed $first_seed"
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
-  run "${launcher[@]}" -m emformer.train --config "$config" --exp-dir "$exp_dir" \
-    --seed "$first_seed" "${train_options[@]}"
+  start_training dense "${launcher[@]}" -m emformer.train --config "$config" \
+    --exp-dir "$exp_dir" --seed "$first_seed" "${train_options[@]}"
+  if in_stages 9 && [ "$train_jobs" -gt 1 ] && ! $dry_run; then
+    log "beside it, $train_jobs trainings at a time, those of stage 9"
+    for_each_run train_run
+  fi
+  finish_beside
   log "Stage 6 done: $exp_dir; curves: tensorboard --logdir $exp_dir/tensorboard;" \
     "next: decoding (stages 7 and 8)"
 fi
@@ -381,22 +427,12 @@ if in_stages 8; then
     "next: the other systems (stage 9)"
 fi
 
-train_run() {
-  local name=$1 file=$2 seed=$3 level=$4 folder=$5 options=()
-  if is_one_shot "$file" || [ "$folder" = "$exp_dir" ]; then  # made of E; E itself, of stage 6
-    return
-  fi
-  [ "$level" = - ] || options=(--level "$level")
-  log "$name, seed $seed: $folder"
-  run "${launcher[@]}" -m omni_emformer.train --system "$file" "${options[@]}" --config "$config" \
-    --exp-dir "$folder" --seed "$seed" "${train_options[@]}"
-}
-
 if in_stages 9; then
   log "Stage 9: training of $systems (seeds $seeds)"
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
   for_each_run train_run
+  finish_beside
   log "Stage 9 done: $exp_root; next: sweep (stage 10)"
 fi
 
