@@ -391,7 +391,7 @@ if in_stages 6; then
   log "Stage 6: training of the dense model, seed $first_seed"
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
-  start_training dense "${launcher[@]}" -m emformer.train --config "$config" \
+  start_training "$(basename "$exp_dir")" "${launcher[@]}" -m emformer.train --config "$config" \
     --exp-dir "$exp_dir" --seed "$first_seed" "${train_options[@]}"
   if in_stages 9 && [ "$train_jobs" -gt 1 ] && ! $dry_run; then
     log "beside it, $train_jobs trainings at a time, those of stage 9"
