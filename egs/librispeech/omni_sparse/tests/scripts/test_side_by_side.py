@@ -83,11 +83,15 @@ def test_a_stopped_script_leaves_nothing_running(tmp_path, sent, status):
     os.mkfifo(tmp_path / "never")
     os.mkfifo(tmp_path / "fifo")
     text = HEAD + f'start_beside 2 1 a {BASH} -c "{WAITER}"\nfinish_beside'
-    with subprocess.Popen([BASH, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE) as running:
+    with subprocess.Popen(
+        [BASH, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE,
+        # Who runs the tests may ignore it, and bash cannot trap what was ignored before it began.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:  # fmt: skip
         (tmp_path / "fifo").read_text()  # it is up, and waits for what never comes
         running.send_signal(sent)
-        running.stdout.read()  # until the last of them has closed it
-        assert running.wait(SECONDS) == status
+        running.communicate(timeout=SECONDS)  # until the last of them has closed its output
+        assert running.returncode == status
     assert (tmp_path / "stopped").exists()
 
 
