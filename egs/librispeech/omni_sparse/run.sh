@@ -354,7 +354,9 @@ train_options+=("${data_options[@]}" --on-the-fly-feats "$on_the_fly")
 # Trainings that are started in this call, those at a time, and the threads of each.
 num_trainings=0
 in_stages 6 && num_trainings=1
-count_training() { [ "$5" = "$exp_dir" ] || is_one_shot "$2" || num_trainings=$((num_trainings + 1)); }
+count_training() {
+  [ "$5" = "$exp_dir" ] || is_one_shot "$2" || num_trainings=$((num_trainings + 1))
+}
 if in_stages 9; then for_each_run count_training; fi
 if [ -z "$train_jobs" ]; then
   train_jobs=1
