@@ -21,12 +21,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.sparse_timing import cpu_name, interleave, report
-from emformer import decode_options
+from emformer.decoding import options as decode_options
 from emformer.encoder import States
 from emformer.model import Transducer
-from emformer.results import DENSE
-from omni_emformer.layer_subnets import LayerSubnets
+from emformer.scoring.results import DENSE
+from omni_emformer.benchmark.timing import cpu_name, interleave, report
+from omni_emformer.supernet.layer_subnets import LayerSubnets
 
 
 @torch.no_grad()

@@ -21,10 +21,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks import sparse_timing
 from emformer.config import load_config
 from emformer.encoder import States, emformer_class
-from omni_emformer.runtime_encoder import PackedEmformer
+from omni_emformer.benchmark import timing as sparse_timing
+from omni_emformer.runtime.encoder import PackedEmformer
 from omni_plugin.runtime import PackedFile, use_packed, write_packed
 
 # Times faster than onnxruntime's fp32 (float32) and int8 that are wanted.

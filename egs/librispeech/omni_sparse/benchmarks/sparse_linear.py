@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks import sparse_timing
 from emformer.config import load_config
+from omni_emformer.benchmark import timing as sparse_timing
 from omni_plugin.runtime import PackedFile, use_packed, write_packed
 
 # Times faster than the same kernel at 0 and than onnxruntime's fp32 that are wanted.

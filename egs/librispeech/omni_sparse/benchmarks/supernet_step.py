@@ -37,12 +37,12 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from emformer.config import Config, load_config
-from emformer.loss import Batch
-from emformer.method import TrainingMethod
 from emformer.model import make_model
-from emformer.schedule import make_optimizer
-from omni_emformer.method import OmniMethod
-from omni_emformer.system import load_system
+from emformer.training.loss import Batch
+from emformer.training.method import TrainingMethod
+from emformer.training.schedule import make_optimizer
+from omni_emformer.supernet.method import OmniMethod
+from omni_emformer.supernet.system import load_system
 from omni_plugin import DistillationSettings
 
 RECIPE = Path(__file__).resolve().parents[1]
@@ -102,7 +102,7 @@ class Learner:
 
 
 class Updates:
-    """Updates of one kind, as emformer.trainer does them.
+    """Updates of one kind, as emformer.training.trainer does them.
 
     Args:
       kind: A name in :data:`KINDS`.

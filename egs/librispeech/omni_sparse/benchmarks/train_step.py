@@ -28,10 +28,10 @@ def time_steps(config_path: str, optimizer_name: str | None, steps: int) -> floa
     import torch
 
     from emformer.config import load_config
-    from emformer.loss import Batch
-    from emformer.method import TrainingMethod
     from emformer.model import make_model
-    from emformer.schedule import make_optimizer
+    from emformer.training.loss import Batch
+    from emformer.training.method import TrainingMethod
+    from emformer.training.schedule import make_optimizer
 
     torch.manual_seed(0)
     config = load_config(config_path).with_training(optimizer=optimizer_name)

@@ -135,8 +135,8 @@ class TrainingConfig:
       max_duration: Seconds of audio in a batch, padding included (a DDP rank's share).
       base_lr: Highest learning rate.
       optimizer: ``adamw``, or ``muon`` for the matrices of the encoder's layers and AdamW for the
-        rest (:mod:`emformer.muon`): of each sample more is learnt, at 1.4 times the time of a step
-        (demo.yaml on a CPU).
+        rest (:mod:`emformer.training.muon`): of each sample more is learnt, at 1.4 times the time
+        of a step (demo.yaml on a CPU).
       warmup_fraction: Share of all updates in which the learning rate rises linearly.
       final_lr_fraction: Learning rate of the last update as a share of ``base_lr`` (cosine decay).
       weight_decay: Decoupled, on matrices only.

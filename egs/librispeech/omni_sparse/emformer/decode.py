@@ -17,11 +17,11 @@ import sys
 
 import torch
 
-from emformer.decode_model import load_decoding_model
-from emformer.decode_options import get_parser
-from emformer.decode_run import DecodingRun, Loader, open_experiment
+from emformer.decoding.model import load_decoding_model
+from emformer.decoding.options import get_parser
+from emformer.decoding.run import DecodingRun, Loader, open_experiment
 from emformer.errors import run_main
-from emformer.results import SIMULATED
+from emformer.scoring.results import SIMULATED
 
 
 @torch.no_grad()

@@ -17,10 +17,10 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from emformer.clock import clock
 from emformer.errors import RecipeError, run_main
-from emformer.metrics_log import read_records
-from emformer.progress import clock
-from emformer.results import DENSE, Result, read_results
+from emformer.experiment.metrics_log import read_records
+from emformer.scoring.results import DENSE, Result, read_results
 
 MODES = ("simulated", "chunk-wise")
 

@@ -18,14 +18,14 @@ import sys
 
 import torch
 
-from emformer import decode_options
-from emformer.consistency import Consistency
-from emformer.decode_model import load_decoding_model
-from emformer.decode_run import DecodingRun, Group, Loader, Tally, open_experiment
+from emformer.decoding import options as decode_options
+from emformer.decoding.model import load_decoding_model
+from emformer.decoding.run import DecodingRun, Group, Loader, Tally, open_experiment
+from emformer.decoding.streams import encode_chunk_by_chunk
 from emformer.errors import RecipeError, run_main
-from emformer.results import CHUNK_WISE
-from emformer.streams import encode_chunk_by_chunk
-from local.options import positive_int, str2bool
+from emformer.options import positive_int, str2bool
+from emformer.scoring.consistency import Consistency
+from emformer.scoring.results import CHUNK_WISE
 
 
 @torch.no_grad()

@@ -20,17 +20,18 @@ from typing import NamedTuple
 
 import sentencepiece as spm
 
-from emformer.asr_datamodule import AsrDataModule
 from emformer.config import Config, TrainingConfig, load_config
-from emformer.distributed import Processes, start_processes
+from emformer.data.asr_datamodule import AsrDataModule
+from emformer.data.tokenizer import load_tokenizer
 from emformer.errors import run_main
-from emformer.experiment import describe_experiment, setup_logging
-from emformer.method import TrainingMethod
+from emformer.experiment.description import describe_experiment
+from emformer.experiment.logs import setup_logging
 from emformer.model import make_model, num_deployed_parameters
-from emformer.rng import seed_everything
-from emformer.tokenizer import load_tokenizer
-from emformer.trainer import DTYPES, Trainer
-from local.options import positive_float, positive_int, str2bool
+from emformer.options import positive_float, positive_int, str2bool
+from emformer.training.distributed import Processes, start_processes
+from emformer.training.method import TrainingMethod
+from emformer.training.rng import seed_everything
+from emformer.training.trainer import DTYPES, Trainer
 
 
 def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:

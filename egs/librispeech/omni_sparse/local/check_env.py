@@ -191,8 +191,8 @@ def uniform_loss(device: str) -> float:
 
 def check_parts() -> None:
     """Show which of the interchangeable parts are used, and what some step will miss."""
+    from emformer.data.features import has_kaldifeat
     from emformer.encoder import emformer_class
-    from emformer.features import has_kaldifeat
 
     kaldifeat = f"kaldifeat {version_of('kaldifeat', 'kaldifeat')}" if has_kaldifeat() else ""
     show("features", kaldifeat or "lhotse's Fbank, the same to 1e-3 (there is no kaldifeat)")

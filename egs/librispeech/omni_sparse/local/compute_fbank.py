@@ -24,15 +24,15 @@ from pathlib import Path
 
 from lhotse import MonoCut
 
+from emformer.data.bad_items import BadItems
+from emformer.data.corpus import Corpus, load_corpus
+from emformer.data.cut_builder import build_cuts
+from emformer.data.fbank_shard import run_pool
+from emformer.data.features import SAMPLE_RATE
+from emformer.data.manifests import manifest_paths, read_manifest, write_manifest
+from emformer.data.store import digest, is_done, mark_done
 from emformer.errors import RecipeError, run_main
-from emformer.features import SAMPLE_RATE
-from local.bad_items import BadItems
-from local.corpus import Corpus, load_corpus
-from local.cut_builder import build_cuts
-from local.display_manifest_statistics import display
-from local.fbank_shard import run_pool
-from local.manifests import manifest_paths, read_manifest, write_manifest
-from local.options import (
+from emformer.options import (
     add_bad_option,
     add_data_options,
     default_jobs,
@@ -41,7 +41,7 @@ from local.options import (
     start_logging,
     str2bool,
 )
-from local.store import digest, is_done, mark_done
+from local.display_manifest_statistics import display
 
 SPEEDS = (0.9, 1.1)
 

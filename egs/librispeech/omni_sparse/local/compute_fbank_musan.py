@@ -18,13 +18,14 @@ from pathlib import Path
 
 from lhotse import CutSet, MonoCut, Recording
 
+from emformer.data.bad_items import BadItems
+from emformer.data.cut_builder import audio_problem
+from emformer.data.fbank_shard import run_pool
+from emformer.data.features import SAMPLE_RATE
+from emformer.data.manifests import manifest_paths, read_manifest, source_of, write_manifest
+from emformer.data.store import digest, is_done, mark_done
 from emformer.errors import run_main
-from emformer.features import SAMPLE_RATE
-from local.bad_items import BadItems
-from local.cut_builder import audio_problem
-from local.fbank_shard import run_pool
-from local.manifests import manifest_paths, read_manifest, source_of, write_manifest
-from local.options import (
+from emformer.options import (
     add_bad_option,
     default_jobs,
     parser_for,
@@ -33,7 +34,6 @@ from local.options import (
     str2bool,
 )
 from local.prepare_musan import PARTS, PREFIX
-from local.store import digest, is_done, mark_done
 
 WINDOW, SHORTEST = 10.0, 5.0  # seconds; remainders below SHORTEST are dropped
 

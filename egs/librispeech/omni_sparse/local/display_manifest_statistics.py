@@ -11,10 +11,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from emformer.data.corpus import Corpus, load_corpus
+from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError, run_main
-from local.corpus import Corpus, load_corpus
-from local.manifests import manifest_paths, read_manifest
-from local.options import add_data_options, parser_for
+from emformer.options import add_data_options, parser_for
 
 ROW = "{:<18} {:>8} {:>10} {:>10} {:>9} {:>9}"
 

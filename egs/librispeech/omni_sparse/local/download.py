@@ -20,9 +20,9 @@ from pathlib import Path
 from lhotse.recipes import download_librispeech, download_musan
 from lhotse.recipes.librispeech import LIBRISPEECH, MINI_LIBRISPEECH
 
+from emformer.data.corpus import load_corpus
 from emformer.errors import RecipeError, run_main
-from local.corpus import load_corpus
-from local.options import parser_for, start_logging
+from emformer.options import parser_for, start_logging
 
 
 def download(corpus_name: str, target: Path) -> Path:

@@ -33,9 +33,18 @@ from lhotse import Recording, SupervisionSegment
 from lhotse.augmentation import get_or_create_resampler
 from lhotse.supervision import AlignmentItem
 
+from emformer.data.bad_items import BadItems
+from emformer.data.corpus import Corpus, load_corpus
+from emformer.data.manifests import manifest_paths, write_manifest
+from emformer.data.store import digest, is_done, mark_done
 from emformer.errors import RecipeError, run_main
-from local.bad_items import BadItems
-from local.corpus import Corpus, load_corpus
+from emformer.options import (
+    add_bad_option,
+    add_data_options,
+    parser_for,
+    positive_int,
+    start_logging,
+)
 from local.digits import (
     WORDS,
     Spoken,
@@ -45,9 +54,6 @@ from local.digits import (
     plan,
     split_recordings,
 )
-from local.manifests import manifest_paths, write_manifest
-from local.options import add_bad_option, add_data_options, parser_for, positive_int, start_logging
-from local.store import digest, is_done, mark_done
 
 SOURCE_RATE = 8000
 MIN_GAP, MAX_GAP = 0.050, 0.250  # seconds of silence

@@ -21,11 +21,12 @@ from pathlib import Path
 from lhotse import Recording, SupervisionSegment
 from lhotse.recipes.librispeech import parse_utterance
 
+from emformer.data.bad_items import BadItems
+from emformer.data.corpus import load_corpus
+from emformer.data.manifests import manifest_paths, write_manifest
+from emformer.data.store import is_done, mark_done
 from emformer.errors import RecipeError, run_main
-from local.bad_items import BadItems
-from local.corpus import load_corpus
-from local.manifests import manifest_paths, write_manifest
-from local.options import (
+from emformer.options import (
     add_bad_option,
     add_data_options,
     default_jobs,
@@ -34,7 +35,6 @@ from local.options import (
     start_logging,
     str2bool,
 )
-from local.store import is_done, mark_done
 
 Utterance = tuple[Recording, SupervisionSegment]
 

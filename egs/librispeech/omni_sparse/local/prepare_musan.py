@@ -14,11 +14,11 @@ from pathlib import Path
 
 from lhotse import Recording
 
+from emformer.data.bad_items import BadItems
+from emformer.data.manifests import manifest_paths, scan_recording, write_manifest
+from emformer.data.store import is_done, mark_done
 from emformer.errors import RecipeError, run_main
-from local.bad_items import BadItems
-from local.manifests import manifest_paths, scan_recording, write_manifest
-from local.options import add_bad_option, parser_for, start_logging
-from local.store import is_done, mark_done
+from emformer.options import add_bad_option, parser_for, start_logging
 
 PARTS = ("music", "speech", "noise")
 PREFIX = "musan"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from lhotse import Recording, SupervisionSegment
 
+from emformer.data.corpus import load_corpus
+from emformer.data.manifests import manifest_paths, write_manifest
 from emformer.errors import RecipeError, run_main
-from local.corpus import load_corpus
-from local.manifests import manifest_paths, write_manifest
-from local.options import parser_for
+from emformer.options import parser_for
 from local.synthetic.corpus import COMPLETE
 
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import sentencepiece as spm
 
+from emformer.data.corpus import Corpus, load_corpus
+from emformer.data.manifests import manifest_paths, read_manifest
+from emformer.data.store import atomic_path, is_done, mark_done
 from emformer.errors import RecipeError, run_main
-from local.corpus import Corpus, load_corpus
-from local.manifests import manifest_paths, read_manifest
-from local.options import add_data_options, parser_for, positive_int, start_logging, str2bool
-from local.store import atomic_path, is_done, mark_done
+from emformer.options import add_data_options, parser_for, positive_int, start_logging, str2bool
 
 BLANK, SOS_EOS, UNK = "<blk>", "<sos/eos>", "<unk>"
 SPECIAL = (BLANK, SOS_EOS, UNK)

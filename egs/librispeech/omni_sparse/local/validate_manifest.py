@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 from lhotse import MonoCut
 
+from emformer.data.bad_items import BadItems
+from emformer.data.corpus import Corpus, load_corpus
+from emformer.data.features import FRAME_SHIFT, NUM_MEL_BINS
+from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError, run_main
-from emformer.features import FRAME_SHIFT, NUM_MEL_BINS
-from local.bad_items import BadItems
-from local.corpus import Corpus, load_corpus
-from local.manifests import manifest_paths, read_manifest
-from local.options import add_data_options, parser_for, start_logging, str2bool
+from emformer.options import add_data_options, parser_for, start_logging, str2bool
 
 
 def duplicates(names: Iterable[str]) -> list[str]:

@@ -28,17 +28,15 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from emformer import streaming_decode
-from emformer.decode_run import open_experiment
+from emformer.decoding.run import open_experiment
 from emformer.errors import RecipeError, run_main
-from local.options import positive_int
-from omni_emformer.check_subnet import Check, SubnetCheck
-from omni_emformer.export import FOLDER, folder_of
-from omni_emformer.export_info import read_info
-from omni_emformer.onnx_sherpa import METHODS
-from omni_emformer.sweep import only_log_to_file
+from emformer.experiment.logs import only_log_to_file
+from emformer.options import positive_int
+from omni_emformer.export.check_subnet import Check, SubnetCheck
+from omni_emformer.export.sherpa import METHODS
+from omni_emformer.export.subnet import FOLDER, exported_subnets
 from omni_plugin.report import markdown_table
 
 
@@ -70,20 +68,6 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--subnets", nargs="+", metavar="NAME", help="default: all exported ones")
     group.add_argument("--limit", type=positive_int, help="utterances of each split (default: all)")
     return parser
-
-
-def exported_subnets(exp_dir: Path, names: Sequence[str] | None) -> list[Path]:
-    """Folders of exported sub-networks: those named, or all, the largest first.
-
-    Raises:
-      RecipeError: There is none.
-    """
-    if names:
-        return [folder_of(exp_dir, name) for name in names]
-    found = [path.parent for path in (exp_dir / FOLDER).glob("[!.]*/export.json")]
-    if not found:
-        raise RecipeError(f"{exp_dir / FOLDER} has no sub-network; export first (stage 13)")
-    return sorted(found, key=lambda folder: (-read_info(folder).num_nonzero, folder.name))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

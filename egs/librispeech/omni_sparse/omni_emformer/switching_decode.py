@@ -27,12 +27,12 @@ from itertools import cycle
 from torch import Tensor, nn
 
 from emformer import streaming_decode
-from emformer.decode_model import DecodingInfo
-from emformer.decode_run import DecodingRun, open_experiment
+from emformer.decoding.model import DecodingInfo
+from emformer.decoding.run import DecodingRun, open_experiment
 from emformer.encoder import States
 from emformer.errors import RecipeError, run_main
-from emformer.results import CHUNK_WISE
-from omni_emformer.subnets import Subnets
+from emformer.scoring.results import CHUNK_WISE
+from omni_emformer.supernet.subnets import Subnets
 from omni_plugin import SuperNet
 
 UTTERANCE, CHUNK = "utterance", "chunk"

@@ -19,15 +19,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from emformer.distributed import start_processes
 from emformer.errors import RecipeError, run_main
-from emformer.experiment import setup_logging
-from emformer.method import TrainingMethod
+from emformer.experiment.logs import setup_logging
 from emformer.train import get_parser, is_trained, make_trainer, read_inputs
-from omni_emformer.layer_method import LayerMethod
-from omni_emformer.method import OmniMethod
-from omni_emformer.system import System, load_system
-from omni_emformer.system_file import check_same_system, read_system, write_system
+from emformer.training.distributed import start_processes
+from emformer.training.method import TrainingMethod
+from omni_emformer.supernet.layer_method import LayerMethod
+from omni_emformer.supernet.method import OmniMethod
+from omni_emformer.supernet.system import System, load_system
+from omni_emformer.supernet.system_file import check_same_system, read_system, write_system
 
 
 def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMethod]:

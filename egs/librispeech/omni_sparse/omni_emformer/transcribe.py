@@ -27,21 +27,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emformer import decode_options
-from emformer.decode_model import DecodingInfo
+from emformer.data.features import SAMPLE_RATE
+from emformer.decoding import options as decode_options
+from emformer.decoding.model import DecodingInfo
+from emformer.decoding.search import METHODS, make_search
 from emformer.errors import RecipeError, run_main
-from emformer.features import SAMPLE_RATE
 from emformer.model import Transducer
-from emformer.search import METHODS, make_search
-from local.options import positive_int
-from omni_emformer.export_info import write_info
-from omni_emformer.live_audio import MICROPHONE, STDIN, read_audio
-from omni_emformer.live_features import LiveFeatures, silence_after
-from omni_emformer.onnx_export import write_onnx
-from omni_emformer.onnx_model import OnnxTransducer, load_onnx
-from omni_emformer.onnx_sherpa import KINDS
-from omni_emformer.runtime_model import load_packed, pack_transducers
-from omni_emformer.subnet_options import add_system_option, open_subnets, parse_level
+from emformer.options import positive_int
+from omni_emformer.export.info import write_info
+from omni_emformer.export.onnx_export import write_onnx
+from omni_emformer.export.onnx_model import OnnxTransducer, load_onnx
+from omni_emformer.export.sherpa import KINDS
+from omni_emformer.live.audio import MICROPHONE, STDIN, read_audio
+from omni_emformer.live.features import LiveFeatures, silence_after
+from omni_emformer.runtime.model import load_packed, pack_transducers
+from omni_emformer.supernet.options import add_system_option, open_subnets, parse_level
 
 RUNTIMES = ("packed", "torch", "onnx")
 Model = Transducer | OnnxTransducer

@@ -3,8 +3,8 @@
 
 import pytest
 
-from emformer.checkpoint import load_checkpoint
-from tests.emformer.training import SMALL_BATCHES, trainer, write_config
+from emformer.experiment.checkpoint import load_checkpoint
+from tests.support.training import SMALL_BATCHES, trainer, write_config
 
 
 @pytest.fixture(scope="module")

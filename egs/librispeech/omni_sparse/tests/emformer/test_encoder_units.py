@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from emformer.config import UNITS, Config, ModelConfig
+from emformer.decoding.streams import encode_chunk_by_chunk
 from emformer.encoder import StreamingEncoder, emformer_class
 from emformer.errors import RecipeError
+from emformer.experiment.same_run import check_same_run
 from emformer.layer import UNIT_MODULES
 from emformer.model import make_model
-from emformer.same_run import check_same_run
-from emformer.streams import encode_chunk_by_chunk
 
 ALL = tuple(f"{number}.{unit}" for number in range(3) for unit in UNITS)
 REMOVED = [

@@ -4,8 +4,8 @@ import torch
 
 from emformer.config import ModelConfig, TrainingConfig
 from emformer.decoder import Decoder
-from emformer.loss import Batch, loss_scales, transducer_loss
 from emformer.model import BLANK_ID, make_model, num_deployed_parameters
+from emformer.training.loss import Batch, loss_scales, transducer_loss
 from tests.conftest import torchaudio_or_skip
 
 CONFIG = ModelConfig(

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from lhotse import AudioSource, Recording, SupervisionSegment
 
-from local.manifests import manifest_paths, write_manifest
+from emformer.data.manifests import manifest_paths, write_manifest
 
 WORDS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 

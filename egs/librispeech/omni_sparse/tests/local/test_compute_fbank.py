@@ -8,11 +8,12 @@ import pytest
 import soundfile
 from lhotse import SupervisionSegment
 
+from emformer.data import fbank_shard
+from emformer.data.features import make_extractor
+from emformer.data.manifests import read_manifest
 from emformer.errors import RecipeError
-from emformer.features import make_extractor
-from local import compute_fbank, fbank_shard
+from local import compute_fbank
 from local.compute_fbank import main
-from local.manifests import read_manifest
 
 
 def run(tiny, *more):

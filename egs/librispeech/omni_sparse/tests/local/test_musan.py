@@ -3,9 +3,9 @@ import logging
 
 import pytest
 
+from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError
 from local.compute_fbank_musan import main as compute_fbank
-from local.manifests import manifest_paths, read_manifest
 from local.prepare_musan import main as prepare
 
 

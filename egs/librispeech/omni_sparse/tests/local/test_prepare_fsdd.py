@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError
-from local.manifests import manifest_paths, read_manifest
 from local.prepare_fsdd import main
 from local.validate_manifest import main as validate
 

@@ -3,8 +3,8 @@ import logging
 
 import pytest
 
+from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError
-from local.manifests import manifest_paths, read_manifest
 from local.prepare_librispeech import main
 
 PARTS = ("train-clean-100", "dev-clean", "dev-other", "test-clean", "test-other")

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 import yaml
 
+from emformer.data.corpus import load_corpus
+from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError
 from local import prepare_synthetic, prepare_synthetic_manifests
-from local.corpus import load_corpus
-from local.manifests import manifest_paths, read_manifest
 from local.synthetic import corpus as synthetic
 from local.synthetic import espeak
 from local.synthetic.corpus import SPEAKERS, fingerprint, plan_corpus, render, speak_split

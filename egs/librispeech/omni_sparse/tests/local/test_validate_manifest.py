@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from lhotse import NumpyFilesWriter
 
+from emformer.data.manifests import read_manifest, write_manifest
 from emformer.errors import RecipeError
 from local.compute_fbank import main as compute_fbank
-from local.manifests import read_manifest, write_manifest
 from local.validate_manifest import main
 
 

@@ -9,14 +9,14 @@ import torch
 from emformer import streaming_decode
 from emformer.errors import RecipeError
 from emformer.model import make_model
-from emformer.results import read_results
-from emformer.wer import read_recogs
+from emformer.scoring.results import read_results
+from emformer.scoring.wer import read_recogs
 from omni_emformer import switching_decode
-from omni_emformer.subnet_loader import subnet_loader
+from omni_emformer.supernet.loader import subnet_loader
 from omni_emformer.switching_decode import CHUNK, UTTERANCE, Switching
 from omni_plugin import SuperNet
-from tests.emformer.test_decode import TOKENS
-from tests.omni_emformer.test_sweep import CONFIG, corpus, write_checkpoint  # noqa: F401
+from tests.emformer.decoding.test_decode import TOKENS
+from tests.omni_emformer.sweep.test_sweep import CONFIG, corpus, write_checkpoint  # noqa: F401
 
 LEVELS = (0.75, 0.5, 0.0)
 

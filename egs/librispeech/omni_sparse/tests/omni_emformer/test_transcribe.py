@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from emformer.decode_options import get_parser
+from emformer.decoding.options import get_parser
+from emformer.decoding.search import make_search
 from emformer.errors import RecipeError
-from emformer.search import make_search
 from omni_emformer import transcribe
-from omni_emformer.live_features import LiveFeatures, with_silence
-from omni_emformer.subnets import Subnets
-from tests.emformer import training
-from tests.omni_emformer.supernets import trainer
-from tests.omni_emformer.test_subnet_loader import save_talkative
+from omni_emformer.live.features import LiveFeatures, with_silence
+from omni_emformer.supernet.subnets import Subnets
+from tests.omni_emformer.supernet.test_loader import save_talkative
+from tests.support import training
+from tests.support.supernets import trainer
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.conftest import RECIPE, run_module
-from tests.emformer.training import words, write_config
+from tests.support.training import words, write_config
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from local.corpus import load_corpus
+from emformer.data.corpus import load_corpus
 from tests.conftest import RECIPE
 
 BASH = "/bin/bash" if os.path.exists("/bin/bash") else "bash"

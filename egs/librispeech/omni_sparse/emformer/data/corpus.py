@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a corpus is called and how it is split: reads conf/corpus/<name>.yaml.
+
+To use your own data, write a YAML file with the fields of :class:`Corpus` (all but the name), give
+its path wherever a corpus name is asked for, and put these lhotse manifests into
+data_dir/manifests for every split named in it (``lhotse kaldi import`` and lhotse's many recipes
+make them):
+
+    <prefix>_recordings_<split>.jsonl.gz    <prefix>_supervisions_<split>.jsonl.gz
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import yaml
+
+from emformer.errors import RecipeError
+
+CONF_DIR = Path(__file__).resolve().parents[2] / "conf" / "corpus"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One corpus.
+
+    Attributes:
+        name: as given to :func:`load_corpus` (the stem of the YAML file).
+        prefix: first word of the manifests' file names.
+        train, dev, test: names of the splits, in order.
+        search: splits that sub-networks are chosen on; if there are none, half of dev is kept for
+            it, and training validates on the other half.
+        vocab_size: number of BPE pieces, with <blk>, <sos/eos> and <unk>.
+        sample_rate: in Hz; recordings of another rate are left out and counted.
+        musan: whether MUSAN noise is mixed in by default while training.
+    """
+
+    name: str
+    prefix: str
+    train: tuple[str, ...]
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+    vocab_size: int
+    sample_rate: int = 16000
+    musan: bool = False
+    search: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """All splits once, training first."""
+        return tuple(dict.fromkeys(self.train + self.dev + self.search + self.test))
+
+
+def known_corpora() -> list[str]:
+    return sorted(p.stem for p in CONF_DIR.glob("*.yaml"))
+
+
+def load_corpus(name: str | Path) -> Corpus:
+    """Read a corpus by name, or from the path of a user's own YAML file.
+
+    Raises:
+        RecipeError: unknown name, unreadable file, missing, unknown or ill-typed fields.
+    """
+    text = str(name)
+    if text.endswith((".yaml", ".yml")) or "/" in text:
+        path = Path(text)
+        if not path.is_file():
+            raise RecipeError(f"no such corpus file: {path}")
+    else:
+        path = CONF_DIR / f"{text}.yaml"
+        if not path.is_file():
+            known = ", ".join(known_corpora())
+            raise RecipeError(
+                f"unknown corpus '{text}'; known are {known}, or give the path of your YAML file"
+            )
+    return _from_yaml(path)
+
+
+def _from_yaml(path: Path) -> Corpus:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+        raise RecipeError(f"cannot read corpus file {path}: {' '.join(str(e).split())}") from e
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{path}: expected 'field: value' lines")
+    names = [f.name for f in fields(Corpus) if f.name != "name"]
+    unknown = [str(k) for k in raw if k not in names]
+    if unknown:
+        raise RecipeError(
+            f"{path}: unknown field {', '.join(unknown)}; known are {', '.join(names)}"
+        )
+    for key in ("prefix", "train", "dev", "test", "vocab_size"):
+        if key not in raw:
+            raise RecipeError(f"{path}: the field '{key}' is missing")
+    values = {key: _checked(path, key, value) for key, value in raw.items()}
+    return Corpus(name=path.stem, **values)
+
+
+def _checked(path: Path, key: str, value: object) -> object:
+    if key in ("train", "dev", "test", "search"):
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, list) and items and all(isinstance(s, str) and s for s in items):
+            return tuple(items)
+        raise RecipeError(f"{path}: '{key}' must be a list of split names, got {value!r}")
+    if key in ("vocab_size", "sample_rate"):
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+        raise RecipeError(f"{path}: '{key}' must be a positive whole number, got {value!r}")
+    if key == "musan":
+        if isinstance(value, bool):
+            return value
+        raise RecipeError(f"{path}: 'musan' must be true or false, got {value!r}")
+    if isinstance(value, str) and value:
+        return value
+    raise RecipeError(f"{path}: '{key}' must be a word, got {value!r}")

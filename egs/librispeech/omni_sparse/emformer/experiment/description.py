@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an experiment's folder tells about how it was made."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+from emformer.config import Config
+from emformer.experiment.revision import git_revision
+
+_PACKAGES = (
+    "torch", "torchaudio", "k2", "fast_rnnt", "lhotse", "kaldifeat", "sentencepiece", "numpy",
+)  # fmt: skip
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def describe_experiment(exp_dir: Path, config: Config) -> None:
+    """Write ``config.yaml``, ``environment.json`` and ``run.sh``, the command that made it all."""
+    exp_dir.mkdir(parents=True, exist_ok=True)
+    (exp_dir / "config.yaml").write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
+    environment = {"git_revision": git_revision(), **package_versions()}
+    (exp_dir / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+    words = [sys.executable, *_launcher(), "-m", _module_name(), *sys.argv[1:]]
+    lines = [
+        "#!/usr/bin/env bash",
+        f"cd {shlex.quote(os.getcwd())}",
+        f"export PYTHONPATH={shlex.quote(os.environ.get('PYTHONPATH', ''))}",
+        " ".join(shlex.quote(word) for word in words),
+    ]
+    # Renamed into place, since the file may be what bash is reading just now.
+    part = exp_dir / "run.sh.part"
+    part.write_text("\n".join(lines) + "\n")
+    os.replace(part, exp_dir / "run.sh")
+
+
+def _launcher() -> list[str]:
+    """torchrun as this process was started by it, or nothing."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return []
+    number = os.environ["LOCAL_WORLD_SIZE"]
+    return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", number]
+
+
+def _module_name() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec else "emformer.train"

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage 13: write sub-networks of a trained model as files for other programs.
+
+Usage:
+  python3 -m omni_emformer.export --exp-dir exp/synthetic/omni
+  python3 -m omni_emformer.export --exp-dir exp/synthetic/omni --subnets 0.9 front/3 \\
+    --formats onnx
+  python3 -m omni_emformer.export --exp-dir exp/synthetic/simple_top_k --subnets units-4
+
+Each gets a folder <exp-dir>/export/<name>, which is there once it is whole:
+  checkpoint   epoch-1.pt, with its weights under the key "model", as icefall has them: a plain
+               transducer, and the folder an experiment which emformer.streaming_decode decodes
+  torchscript  torchscript.pt: encode_chunk, predict and join
+  onnx         encoder.onnx, decoder.onnx, joiner.onnx and the same as .int8.onnx, with tokens.txt:
+               a streaming transducer for sherpa-onnx; weights that are mostly zero are stored as
+               sparse_initializer, without their zeros
+  packed       float32.packed, int8.packed: for the sparse CPU runtime
+
+A folder that holds the same weights is left as it is. --epoch, --avg and the other options of
+emformer.decode that say which weights may follow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from emformer.decoding import options as decode_options
+from emformer.errors import run_main
+from omni_emformer.export.subnet import FORMATS, export, folder_of
+from omni_emformer.supernet.options import add_subnets_option, add_system_option, open_subnets
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m omni_emformer.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_subnets_option(parser)
+    parser.add_argument(
+        "--formats", nargs="+", choices=FORMATS, default=list(FORMATS), help="default: all"
+    )
+    parser.add_argument("--out", type=Path, help="in place of <exp-dir>/export")
+    add_system_option(parser)
+    args, rest = parser.parse_known_args(argv)
+    options = decode_options.get_parser(None).parse_args(rest)
+    subnets = open_subnets(options, args.system)
+    for level in args.subnets or subnets.levels():
+        model, info = subnets.make(level)
+        folder = folder_of(options.exp_dir, info.subnet)
+        if args.out is not None:
+            folder = args.out / folder.name
+        written = export(model, info, folder, args.formats)
+        told = f"{info.num_params:,} parameters, {info.num_nonzero:,} of them not zero"
+        print(f"{folder}: {told}" if written else f"{folder}: there already", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

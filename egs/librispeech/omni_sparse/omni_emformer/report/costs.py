@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the training of each system cost, for all of its sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emformer.scoring.results import Result
+from omni_emformer.report.runs import Runs
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a system, the mean over its seeds.
+
+    Args:
+      sizes: Networks that it gives.
+      trainings: Needed for these.
+      updates, passes: Of all trainings together.
+      whole_passes: The passes, each as the share of one of the whole model over a whole batch that
+        it is.
+      seconds: Wall-clock.
+    """
+
+    sizes: int
+    trainings: float
+    updates: float
+    passes: float
+    whole_passes: float
+    seconds: float
+
+    @property
+    def updates_each(self) -> float:
+        """Of one training."""
+        return self.updates / self.trainings
+
+
+def cost_of(runs: Runs, label: str) -> Cost | None:
+    """What a system cost; None if it has no training of its own."""
+    if runs.is_untrained(label):
+        return None
+    trained: list[Result] = [e.newest for e in runs.systems[label]]
+    seeds = len({r.seed for r in trained})
+
+    def mean(name: str) -> float:
+        return sum(getattr(r, name) for r in trained) / seeds
+
+    numbers = [mean(f"train_{name}") for name in ("updates", "passes", "cost", "seconds")]
+    return Cost(len(runs.networks(label)), len(trained) / seeds, *numbers)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the files of an experiment's folder tell, for a report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import kaldialign
+import numpy as np
+
+from emformer.errors import RecipeError
+from emformer.experiment.metrics_log import read_records
+from emformer.scoring.results import DENSE, Result, read_results
+from emformer.scoring.wer import read_recogs
+from omni_emformer.sweep.record import read_sweep
+
+# Names of validation losses in metrics.jsonl: of the model itself, and of its sub-networks of fewer
+# units, of a sparsity, or both.
+_LOSS = re.compile(r"pruned_loss(?:_(full|units-\d+))?(?:_sparsity-(.+))?$")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Utterances in the order of their names: words of the references, and wrong words."""
+
+    ids: tuple[str, ...]
+    words: np.ndarray
+    errors: np.ndarray
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment's folder.
+
+    Args:
+      folder: Its path.
+      results: The last of each cell, all of the checkpoint that was decoded last.
+    """
+
+    folder: Path
+    results: list[Result]
+
+    @property
+    def newest(self) -> Result:
+        return self.results[-1]
+
+    @property
+    def revision(self) -> str:
+        """Of the code that trained it."""
+        try:
+            return str(json.loads((self.folder / "environment.json").read_text())["git_revision"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "unknown"
+
+    def coverage(self, system: str) -> dict | None:
+        """What the sweep's pattern covers: ``pattern``, ``num_weights``, ``num_params``."""
+        return read_sweep(self.folder)["coverage"].get(system)
+
+    def commands(self) -> list[str]:
+        """The commands that trained and swept it."""
+        trained = _training_command(self.folder / "run.sh")
+        return trained + read_sweep(self.folder)["commands"]
+
+    def validation(self) -> dict[str, tuple[list[int], list[float]]]:
+        """Updates and validation losses by sub-network, as training went: see :func:`losses`."""
+        return losses(read_records(self.folder / "metrics.jsonl"))
+
+    def scores(self, result: Result) -> Scores | None:
+        """The texts behind a result; None if the file is gone or holds another decoding's."""
+        if not result.recogs:
+            return None
+        try:
+            found = sorted(read_recogs(self.folder / result.recogs))
+        except RecipeError:
+            return None
+        errors = np.array([kaldialign.edit_distance(u.ref, u.hyp)["total"] for u in found])
+        if errors.sum() != result.ins + result.del_ + result.sub:
+            return None
+        return Scores(tuple(u.id for u in found), np.array([len(u.ref) for u in found]), errors)
+
+
+def read_experiment(folder: Path) -> Experiment:
+    """Read the results of an experiment.
+
+    Raises:
+      RecipeError: There are none.
+    """
+    path = folder / "results.jsonl"
+    results = read_results(path)
+    if not results:
+        raise RecipeError(f"{path} has no result; decode first (stages 7, 8 and 10)")
+    kept = [r for r in results if _training(r) == _training(results[-1])]
+    if len(kept) < len(results):
+        logging.warning(
+            f"{path}: {len(results) - len(kept)} results of other checkpoints than "
+            f"{results[-1].checkpoint}, which was decoded last, are left out"
+        )
+    # The same checkpoint may have been decoded with other averaging or pruned by other rules.
+    weights = {(r.system, r.subnet): r.weights for r in kept}
+    newest = {_cell(r): r for r in kept if r.weights == weights[r.system, r.subnet]}
+    return Experiment(folder, list(newest.values()))
+
+
+def _training(r: Result) -> tuple:
+    """Two trainings never take the same time to all digits."""
+    return (Path(r.checkpoint).name, r.seed, r.train_updates, r.train_seconds)
+
+
+def _cell(r: Result) -> tuple:
+    return (r.system, r.subnet, r.split, r.mode, r.method, r.settings_text)
+
+
+def losses(records: Sequence[dict]) -> dict[str, tuple[list[int], list[float]]]:
+    """Validation losses over updates, by sub-network as in results, the whole model first.
+
+    Where an interrupted stretch was run again, the newer value counts.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for record in records:
+        for name, value in record.items():
+            match = _LOSS.match(name)
+            if match and record.get("group") == "valid":
+                parts = [part for part in match.groups() if part not in (None, "full", "0.00")]
+                found.setdefault("_".join(parts) or DENSE, {})[record["update"]] = value
+    order = sorted(found, key=lambda name: (name != DENSE, name))
+    return {
+        name: (sorted(found[name]), [found[name][update] for update in sorted(found[name])])
+        for name in order
+    }
+
+
+def _training_command(path: Path) -> list[str]:
+    """The last line of run.sh, with ``python3`` for the path of an interpreter."""
+    try:
+        words = shlex.split(path.read_text().splitlines()[-1])
+    except (OSError, IndexError, ValueError):
+        return []
+    if words and Path(words[0]).name.startswith("python"):
+        words[0] = "python3"
+    return [shlex.join(words)]

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transducers as packed files: written from a trained model's sub-networks, loaded for decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from emformer.config import Config
+from emformer.decoding.model import DecodingInfo
+from emformer.errors import RecipeError
+from emformer.model import Transducer, make_model
+from omni_emformer.runtime.encoder import PackedEmformer
+from omni_plugin import OmniError
+from omni_plugin.runtime import PackedFile, use_packed, write_packed
+
+_TRAINING_ONLY = ("simple_am_proj", "simple_lm_proj")
+_OF_ALL = ("config", "tokens")  # what the sub-networks of a file share
+
+
+def pack_transducers(
+    path: Path,
+    makers: Sequence[Callable[[], tuple[Transducer, DecodingInfo]]],
+    values: str = "float32",
+) -> None:
+    """Write sub-networks of a model to one file, where each is called by its ``info.subnet``.
+
+    Args:
+      path: Of the file, which must not exist.
+      makers: Give the sub-networks, with plain weights of their own; one is in memory at a time.
+      values: ``float32`` or ``int8``.
+
+    Raises:
+      RecipeError: They do not go into one file, or there is one at ``path``.
+    """
+    meta: dict[str, Any] = {"infos": {}}
+
+    def states() -> Iterator[tuple[str, dict[str, Tensor]]]:
+        for make in makers:
+            model, info = make()
+            shared = {"config": info.config.to_dict(), "tokens": list(info.tokens)}
+            if any(meta.setdefault(name, value) != value for name, value in shared.items()):
+                raise OmniError(f"{info.subnet} is of another architecture than those before it")
+            about = {name: value for name, value in asdict(info).items() if name not in _OF_ALL}
+            # What is decoded is not bit by bit what the checkpoint gives.
+            about["tail"] += f"_packed-{values}"
+            about["weights"] += f"-packed-{values}"
+            meta["infos"][info.subnet] = about
+            yield info.subnet, _deployed(model).state_dict()
+
+    try:
+        # meta is complete once all sub-networks were given.
+        write_packed(path, _deployed(makers[0]()[0]), states(), values, meta)
+    except (OmniError, OSError) as e:
+        raise RecipeError(str(e)) from e
+
+
+def load_packed(path: Path, subnet: str) -> tuple[Transducer, DecodingInfo]:
+    """A sub-network of a packed file, ready for streaming decoding on the CPU.
+
+    Its encoder's states are those of :class:`PackedEmformer`. ``use_packed`` makes it another
+    sub-network of the file.
+
+    Raises:
+      RecipeError: The file is damaged or no such file, or has no such sub-network.
+    """
+    try:
+        file = PackedFile(path)
+        tokens, config = file.meta["tokens"], Config.from_dict(file.meta["config"], str(path))
+        model = _deployed(make_model(config.model, len(tokens))).eval()
+        use_packed(model, file, subnet)
+        info = DecodingInfo(config=config, tokens=tokens, **file.meta["infos"][subnet])
+    except OmniError as e:
+        raise RecipeError(str(e)) from e
+    except (KeyError, TypeError) as e:
+        raise RecipeError(f"{path}: a packed file, but of no transducer of this version") from e
+    model.encoder.emformer = PackedEmformer(model.encoder.emformer)
+    return model, info
+
+
+def _deployed(model: Transducer) -> Transducer:
+    """The model, in place, without what only training uses."""
+    for name in _TRAINING_ONLY:
+        setattr(model, name, nn.Identity())
+    return model

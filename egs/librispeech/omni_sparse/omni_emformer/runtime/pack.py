@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes sub-networks of a trained model to one packed file, for the sparse CPU runtime.
+
+Usage:
+  python3 -m omni_emformer.runtime.pack --exp-dir exp/synthetic/omni --out omni.packed
+  python3 -m omni_emformer.runtime.pack --exp-dir exp/synthetic/omni --out small.packed \\
+    --subnets 0.9 --values int8
+  python3 -m omni_emformer.runtime.decode --packed small.packed --subnet 0.90 \\
+    --exp-dir exp/synthetic/omni
+
+--epoch, --avg and the other options of emformer.decode that say which weights may follow.
+Sub-networks of one supernet share their weights in the file: it takes little more room than the
+densest of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from emformer.decoding import options as decode_options
+from emformer.errors import run_main
+from omni_emformer.runtime.model import pack_transducers
+from omni_emformer.supernet.options import add_subnets_option, add_system_option, open_subnets
+from omni_plugin.runtime import VALUE_TYPES, PackedFile
+
+
+def main(argv: Iterable[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m omni_emformer.runtime.pack",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the packed file")
+    add_subnets_option(parser)
+    parser.add_argument(
+        "--values", choices=list(VALUE_TYPES), default="float32", help="default float32"
+    )
+    add_system_option(parser)
+    args, rest = parser.parse_known_args(argv)
+    options = decode_options.get_parser(None).parse_args(rest)
+    subnets = open_subnets(options, args.system)
+    chosen = args.subnets or subnets.levels()
+    pack_transducers(args.out, [partial(subnets.make, level) for level in chosen], args.values)
+    names = ", ".join(PackedFile(args.out).subnets)
+    print(f"{args.out}: {args.out.stat().st_size:,} bytes, sub-networks {names}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Systems and their training, and the sub-networks of what was trained."""

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Supernet training at the trainer's seam."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emformer.config import TrainingConfig
+from emformer.errors import RecipeError
+from emformer.model import TransducerOutput
+from emformer.training.loss import Batch, loss_scales, run_transducer, weigh_losses
+from emformer.training.method import TrainingMethod
+from omni_plugin import OmniError, OmniTraining, SparsitySettings
+from omni_plugin.distillation import distillation_loss, lattice_labels, lattice_mask
+from omni_plugin.sampling import Pass
+
+
+class OmniMethod(TrainingMethod):
+    """Trains sub-networks of the model, each by its own pass.
+
+    Args:
+      config, total_updates: As :class:`TrainingMethod`.
+      sparsity: Settings of the supernet.
+      seed, rank: Of the draws.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        total_updates: int,
+        sparsity: SparsitySettings,
+        seed: int = 0,
+        rank: int = 0,
+    ) -> None:
+        super().__init__(config, total_updates)
+        self.sparsity, self.seed, self.rank = sparsity, seed, rank
+        # What the full network gave for the batch of the update under way.
+        self._teacher: TransducerOutput | None = None
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        try:
+            self.omni = OmniTraining(model, self.sparsity, self.total_updates, self.seed, self.rank)
+        except OmniError as e:
+            raise RecipeError(f"sparsity: {e}") from e
+        logging.info(self.omni.supernet.coverage())
+        return self.omni.supernet
+
+    def passes(self, update: int) -> Sequence[Pass]:
+        self._teacher = None
+        return self.omni.passes(update)
+
+    def cost(self, which: Pass) -> float:
+        return 1 / which.part[1]
+
+    def loss(
+        self, model: nn.Module, batch: Batch, which: Pass, update: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        training = torch.is_grad_enabled()
+        batch = _part(batch, *which.part)
+        teaches = training and which.subnet.is_dense and self.omni.distils(update)
+        teacher = None if teaches or not training else self._teacher
+        scale = loss_scales(self.config, update, self.total_updates)
+        dropout = not teaches or self.sparsity.distillation.teacher_dropout
+        with self.omni.running(which, dropout):
+            out = run_transducer(
+                model, batch, self.config, None if teacher is None else teacher.ranges
+            )
+        loss, info = weigh_losses(out, scale)
+        if teaches:
+            self._teacher = TransducerOutput(*(value.detach() for value in out))
+        elif teacher is not None:
+            distilled = self._distillation(out, teacher, batch)
+            info["distillation"] = float(distilled) * info["frames"]
+            loss = loss + self.sparsity.distillation.weight * distilled
+        return which.weight * loss, info
+
+    def _distillation(self, out: TransducerOutput, teacher: TransducerOutput, batch: Batch):
+        """Divergence from the full network an encoder frame."""
+        cells = lattice_mask(out.ranges, out.encoder_lens, batch.symbol_lens)
+        labels = lattice_labels(batch.symbols, out.ranges)
+        kind = self.sparsity.distillation.kind
+        each = distillation_loss(kind, out.logits, teacher.logits, labels)
+        return each.masked_fill(~cells, 0.0).sum() / out.encoder_lens.sum()
+
+    def validation_passes(self) -> dict[str, Pass]:
+        return {
+            f"_sparsity-{level:.2f}": Pass(subnet)
+            for level, subnet in self.omni.valid_subnets.items()
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.omni.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        try:
+            self.omni.load_state_dict(state)
+        except OmniError as e:
+            raise RecipeError(str(e)) from e
+
+
+def _part(batch: Batch, number: int, parts: int) -> Batch:
+    """Every ``parts``-th utterance from the ``number``-th on, or all where one part had none."""
+    if parts == 1 or len(batch.feature_lens) < parts:
+        return batch
+    tensors = (batch.features, batch.feature_lens, batch.symbols, batch.symbol_lens)
+    x, x_lens, y, y_lens = (t[number::parts] for t in tensors)
+    return Batch(x[:, : int(x_lens.max())], x_lens, y[:, : max(1, int(y_lens.max()))], y_lens)

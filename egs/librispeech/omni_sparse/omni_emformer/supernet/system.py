@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A system: what is trained, as a YAML file of conf/systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from emformer.config import Config
+from emformer.errors import RecipeError
+from omni_emformer.supernet.small_dense import narrower, shallower
+from omni_plugin import OmniError, SparsitySettings
+from omni_plugin.layer_selection import LayerSelectionSettings
+
+_OF_SPARSITY = ("sparsity", "one_shot", "match_sparsity")
+
+
+@dataclass(frozen=True)
+class System:
+    """A way to train a model of any configuration.
+
+    Args:
+      name: Of the file.
+      sparsity: Settings of its supernet; None for none.
+      layers: Settings of its layer selection, with ``sparsity`` or alone; None for none.
+      one_shot: How it prunes the dense model; such a system has no training of its own.
+      match_sparsity: Its model is dense and narrower, with as many parameters as this sparsity
+        leaves at a level; see :func:`omni_emformer.supernet.small_dense.narrower`.
+      match_depth: Its model is dense and has fewer layers: a level is the share left out.
+      model: Settings of the model in place of the configuration's.
+      levels: Each takes a training of its own.
+      level: The one that this is.
+    """
+
+    name: str
+    sparsity: SparsitySettings | None = None
+    layers: LayerSelectionSettings | None = None
+    one_shot: SparsitySettings | None = None
+    match_sparsity: SparsitySettings | None = None
+    match_depth: bool = False
+    model: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[float, ...] = ()
+    level: float | None = None
+
+    def at(self, level: float | None) -> System:
+        """The system of one training.
+
+        Raises:
+          RecipeError: It has no such level, or needs one.
+        """
+        if level is None and not self.levels:
+            return self
+        if level not in self.levels:
+            known = ", ".join(map(str, self.levels)) or "none"
+            raise RecipeError(f"--level {level}: the levels of system {self.name} are {known}")
+        sparsity = self.sparsity
+        if sparsity is not None:
+            sparsity = replace(sparsity, max_sparsity=level, valid_levels=(level,))
+        return replace(self, sparsity=sparsity, levels=(), level=level)
+
+    def configure(self, config: Config, vocab_size: int) -> Config:
+        """The configuration with this system's model.
+
+        Raises:
+          RecipeError: The model has no such setting, or cannot be so small.
+        """
+        data = {**asdict(config), "model": {**asdict(config.model), **self.model}}
+        model = Config.from_dict(data, f"system {self.name}").model
+        if self.match_depth:
+            model = shallower(model, self.level)
+        if self.match_sparsity is not None:
+            model = narrower(model, vocab_size, self.match_sparsity, self.level)
+        return replace(config, model=model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is trained, as plain types: settings of a supernet with their defaults."""
+        found = {"name": self.name, "level": self.level, "model": dict(self.model)}
+        found["match_depth"] = self.match_depth
+        for name in ("sparsity", "layers"):
+            settings = getattr(self, name)
+            found[name] = settings and settings.to_dict()
+        if self.match_sparsity is not None:
+            matched = self.match_sparsity.to_dict()
+            found["match_sparsity"] = {k: matched[k] for k in ("pattern", "include", "exclude")}
+        return {name: value for name, value in found.items() if value}
+
+
+def load_system(path: str | Path) -> System:
+    """Read a YAML file whose sections are fields of :class:`System`.
+
+    A file may begin with ``like: other.yaml``, a file beside it: it then says all that one says,
+    but for what it says itself, setting by setting.
+
+    Raises:
+      RecipeError: The file is missing, is no YAML, or has an unknown or impossible setting.
+    """
+    path = Path(path)
+    given = _sections(path)
+    if not isinstance(given.get("model", {}), dict):
+        raise RecipeError(f"{path}: model: expected settings, found {given['model']!r}")
+    try:
+        for name in _OF_SPARSITY:
+            if name in given:
+                given[name] = SparsitySettings.from_dict(given[name], name)
+        if "layers" in given:
+            given["layers"] = LayerSelectionSettings.from_dict(given["layers"])
+    except OmniError as e:
+        raise RecipeError(f"{path}: {e}") from e
+    kinds = [name for name in (*_OF_SPARSITY, "match_depth") if given.get(name)]
+    if "layers" in given and kinds != ["sparsity"]:
+        kinds.append("layers")
+    if len(kinds) > 1:
+        raise RecipeError(f"{path}: {kinds[0]} and {kinds[1]} are two systems; make two files")
+    given["levels"] = _levels(path, given.get("levels"), *kinds)
+    return System(path.stem, **given)
+
+
+def _sections(path: Path, may_be_like: bool = True) -> dict[str, Any]:
+    """The file's sections, with those of the file it is like."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as e:
+        raise RecipeError(f"{path}: no such system ({e.strerror}); see conf/systems") from e
+    except yaml.YAMLError as e:
+        raise RecipeError(f"{path}: not YAML: {' '.join(str(e).split())}") from e
+    known = [f.name for f in fields(System) if f.name not in ("name", "level")]
+    if not isinstance(data, dict) or not data or set(data) - {*known, "like"}:
+        raise RecipeError(f"{path}: a system has the sections {', '.join(known)}, and no other")
+    if "like" not in data:
+        return data
+    if not may_be_like:
+        raise RecipeError(f"{path}: a file that others are like cannot itself be like another")
+    whole = _sections(path.parent / str(data.pop("like")), may_be_like=False)
+    for name, own in data.items():
+        both = isinstance(own, dict) and isinstance(whole.get(name), dict)
+        whole[name] = {**whole[name], **own} if both else own
+    return whole
+
+
+def _levels(path: Path, levels: Any, kind: str = "") -> tuple[float, ...]:
+    """Levels as a file says them, of a system of that kind."""
+    if levels is None:
+        if kind.startswith("match"):
+            raise RecipeError(f"{path}: {kind} needs levels")
+        return ()
+    if kind in ("", "one_shot", "layers"):
+        raise RecipeError(f"{path}: levels need sparsity, match_sparsity or match_depth")
+    if not (isinstance(levels, list) and all(isinstance(x, float) and 0 < x < 1 for x in levels)):
+        raise RecipeError(f"{path}: levels is {levels!r}; give a list of numbers between 0 and 1")
+    return tuple(levels)

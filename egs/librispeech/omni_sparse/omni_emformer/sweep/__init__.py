@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every size of a trained system, decoded."""

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop on the tiny corpus, with the real loss."""
+
+import math
+
+import pytest
+import torch
+
+from emformer.errors import RecipeError
+from emformer.experiment.checkpoint import list_checkpoints, load_checkpoint
+from emformer.report import read_metrics
+from emformer.training.method import TrainingMethod
+from tests.support.training import (
+    Interrupted,
+    difference,
+    interrupt_at,
+    trainer,
+    words,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+# What a run leaves.
+
+
+def test_the_loss_falls(undisturbed):
+    losses = [r["simple_loss"] for r in read_metrics(undisturbed) if r["group"] == "train"]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_folder_tells_how_it_was_made(undisturbed):
+    for name in ("config.yaml", "environment.json", "run.sh", "metrics.jsonl", "tensorboard"):
+        assert (undisturbed / name).exists()
+
+
+def test_only_as_many_checkpoints_as_asked_for_are_kept(undisturbed):
+    names = [p.name for p in list_checkpoints(undisturbed)]
+    assert sum(name.startswith("checkpoint-") for name in names) == 3
+    assert "epoch-1.pt" in names and "epoch-2.pt" in names
+
+
+def test_metrics_of_an_interrupted_run_are_those_of_an_undisturbed_one(
+    undisturbed, config, tiny_data, tmp_path
+):
+    with pytest.raises(Interrupted):
+        trainer(tiny_data, config, tmp_path, method=interrupt_at(9)).fit()
+    with open(tmp_path / "metrics.jsonl", "a") as f:
+        f.write('{"group": "train", "upd')  # cut off by a full disk or a crash
+    trainer(tiny_data, config, tmp_path).fit()
+    keys = [[(r["update"], r["group"]) for r in read_metrics(d)] for d in (tmp_path, undisturbed)]
+    assert keys[0] == keys[1]
+    assert len(set(keys[0])) == len(keys[0])
+
+
+# Batches that are skipped.
+
+
+def breaking_at(updates: set[int], what: str) -> type[TrainingMethod]:
+    """A method whose loss or gradient is not finite at some updates; it keeps all weights."""
+
+    class Breaking(TrainingMethod):
+        seen: list = []
+
+        def loss(self, model, batch, which, update):
+            loss, info = super().loss(model, batch, which, update)
+            if not model.training:
+                return loss, info
+            self.seen.append({n: p.detach().clone() for n, p in model.state_dict().items()})
+            if update not in updates:
+                return loss, info
+            # The square root's value at 0 is 0, its derivative is not finite.
+            parameter = next(model.parameters()).flatten()[0]
+            bad = parameter * math.nan if what == "loss" else (parameter * 0).sqrt()
+            return loss + bad, info
+
+    Breaking.seen = []
+    return Breaking
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_batch_that_is_not_finite_changes_no_weight(config, tiny_data, tmp_path, what, caplog):
+    method = breaking_at({3, 4}, what)
+    run = trainer(tiny_data, config, tmp_path, "--num-epochs", "1", method=method)
+    run.fit()
+    for before in (3, 4):
+        assert difference(method.seen[before], method.seen[before + 1]) is None
+    assert difference(method.seen[5], method.seen[6]) is not None
+    assert f"update 3: the {what} is not finite; batch skipped" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_batch_that_is_not_finite_is_counted(config, tiny_data, tmp_path, what):
+    method = breaking_at({0, 4}, what)
+    trainer(tiny_data, config, tmp_path, "--num-epochs", "1", method=method).fit()
+    state = load_checkpoint(tmp_path / "epoch-1.pt")
+    assert state["skipped"] == 2
+    assert state["train_updates"] == state["update"] - 2
+    assert all(torch.isfinite(v).all() for v in state["model"].values())
+
+
+def test_too_many_skipped_batches_end_the_run(config, tiny_data, tmp_path):
+    method = breaking_at(set(range(1000)), "loss")
+    run = trainer(tiny_data, config, tmp_path, "--num-epochs", "9", method=method)
+    with pytest.raises(RecipeError, match="21 batches .* not finite; lower training.base_lr"):
+        run.fit()
+
+
+def test_options_that_make_no_sense_are_refused(config, tiny_data, tmp_path):
+    from emformer.train import get_parser
+
+    for option in ("--num-epochs=0", "--max-duration=-1", "--base-lr=0", "--scan-oom=perhaps"):
+        with pytest.raises(SystemExit) as e:
+            get_parser().parse_args(words(tiny_data, config, tmp_path, option))
+        assert e.value.code == 2
