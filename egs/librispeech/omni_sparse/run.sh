@@ -27,7 +27,7 @@ avg=1
 use_averaged_model=true
 decoding_methods="greedy_search modified_beam_search fast_beam_search"
 beam_size=4
-levels=
+subnets=
 sweep_methods="greedy_search modified_beam_search"
 sweep_modes=chunk-wise
 search_system=omni
@@ -39,6 +39,7 @@ set=k2
 python=
 dry_run=false
 
+old_spellings="levels=subnets"
 help_message=$(cat <<'EOF'
 Usage: ./run.sh [--stage N] [--stop-stage N] [--option value ...]
 
@@ -99,7 +100,7 @@ Decoding
   --decoding-methods "greedy_search modified_beam_search fast_beam_search"  --beam-size N
 
 Sweep and report
-  --levels "0 0.5 0.9"  of supernets and one_shot (default: those that the system validates)
+  --subnets "0 0.5 0.9"  of supernets and one_shot (default: those that the system validates)
   --sweep-methods "greedy_search modified_beam_search"
   --sweep-modes "simulated chunk-wise"  (default: chunk-wise)
   --report-dir DIR    of RESULTS.md and its plots (default: X)
@@ -408,13 +409,13 @@ weights_options=("${data_options[@]}" --avg "$avg")
 weights_options+=(--use-averaged-model "$use_averaged_model" --on-the-fly-feats "$on_the_fly")
 weights_options+=(--beam-size "$beam_size")
 [ -z "$epoch" ] || weights_options+=(--epoch "$epoch")
-decode_options=(--exp-dir "$exp_dir" --system dense "${weights_options[@]}")
+decode_options=(--exp-dir "$exp_dir" --system-name dense "${weights_options[@]}")
 
 if in_stages 7; then
   log "Stage 7: decoding, simulated streaming"
   need "$exp_dir" 6
   # shellcheck disable=SC2086 # several methods, separated by spaces
-  run python3 -m emformer.decode "${decode_options[@]}" --method $decoding_methods
+  run python3 -m emformer.decode "${decode_options[@]}" --methods $decoding_methods
   log "Stage 7 done: $exp_dir/*/wer-summary-*.txt"
 fi
 
@@ -422,7 +423,7 @@ if in_stages 8; then
   log "Stage 8: decoding, chunk by chunk"
   need "$exp_dir" 6
   # shellcheck disable=SC2086
-  run python3 -m emformer.streaming_decode "${decode_options[@]}" --method $decoding_methods \
+  run python3 -m emformer.streaming_decode "${decode_options[@]}" --methods $decoding_methods \
     --compare-encoders true
   run python3 -m emformer.report --exp-dir "$exp_dir"
   log "Stage 8 done: $exp_dir/report.md and $exp_dir/streaming/*/wer-summary-*.txt;" \
@@ -449,10 +450,10 @@ sweep_run() {
   if [ "$folder" = "$exp_dir" ]; then need "$folder" 6; else need "$folder" 9; fi
   options+=("${sweep_options[@]}")
   # Only a supernet and what is pruned by its kind of settings have levels to choose from.
-  if [ -n "$levels" ] && [ "$level" = - ] && ! section_of layers "$file" > /dev/null &&
+  if [ -n "$subnets" ] && [ "$level" = - ] && ! section_of layers "$file" > /dev/null &&
     section_of '\(sparsity\|one_shot\)' "$file" > /dev/null; then
     # shellcheck disable=SC2206
-    options+=(--levels $levels)
+    options+=(--subnets $subnets)
   fi
   run python3 -m omni_emformer.sweep --exp-dir "$folder" "${options[@]}"
 }
@@ -499,7 +500,7 @@ if in_stages 12; then
   run python3 -m omni_emformer.search --exp-dir "$searched" --lang-dir "$lang_dir" \
     --cost "$search_cost" --evaluations "$evaluations" --num-workers "$nj" "${weights_options[@]}"
   log "Stage 12 done: $searched/search; decode what it found by name or by budget:
-    python3 -m omni_emformer.sweep --exp-dir $searched --subnet front/3
+    python3 -m omni_emformer.sweep --exp-dir $searched --subnets front/3
     python3 -m omni_emformer.sweep --exp-dir $searched --max-params 0.8M"
 fi
 

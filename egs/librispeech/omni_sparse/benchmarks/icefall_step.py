@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from emformer.options import Parser
 from omni_plugin.icefall.__main__ import split
 from omni_plugin.icefall.coverage import make_model
 from omni_plugin.icefall.recipe import import_recipe
@@ -95,7 +96,7 @@ def interval(own: list[float], base: list[float], draws: int = 2000) -> tuple[fl
 
 def main() -> None:
     ours, theirs = split(sys.argv[1:])
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--utterances", type=int, default=6)

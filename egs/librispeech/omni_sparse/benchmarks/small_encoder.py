@@ -13,7 +13,6 @@ chunks.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor
 from emformer.decoding import options as decode_options
 from emformer.encoder import States
 from emformer.model import Transducer
+from emformer.options import Parser
 from emformer.scoring.results import DENSE
 from omni_emformer.benchmark.timing import cpu_name, interleave, report
 from omni_emformer.supernet.layer_subnets import LayerSubnets
@@ -49,9 +49,7 @@ def step(model: Transducer, window: Tensor, states: States) -> Callable[[], obje
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="of a layer selection")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 16], help="at once")
     parser.add_argument("--rounds", type=int, default=40)

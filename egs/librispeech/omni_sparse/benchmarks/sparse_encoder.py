@@ -119,7 +119,7 @@ def measure(args: argparse.Namespace, chunk: str, folder: Path) -> list[dict]:
         calls[kind] = lambda runner=runner, feed=feed: runner.run(None, feed)
     bounds = {}
     for values in ("float32", "int8"):
-        for level in (0.0, *args.levels):
+        for level in (0.0, *args.sparsities):
             name, path = f"packed {values} {level:g}", folder / f"{values}-{level}.packed"
             sparse = sparse_timing.pruned_copy(emformer, level)
             if not path.exists():

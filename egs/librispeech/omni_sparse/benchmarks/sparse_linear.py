@@ -52,7 +52,7 @@ def measure(args: argparse.Namespace, chain: nn.Sequential, chunk: str, folder: 
         calls[kind] = lambda runner=runner, feed=feed: runner.run(None, feed)
     bounds = {}
     for values in ("float32", "int8"):
-        for level in (0.0, *args.levels):
+        for level in (0.0, *args.sparsities):
             path = folder / f"{values}-{level}.packed"
             sparse = sparse_timing.pruned_copy(chain, level)
             if not path.exists():

@@ -38,6 +38,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from emformer.config import Config, load_config
 from emformer.model import make_model
+from emformer.options import Parser
 from emformer.training.loss import Batch
 from emformer.training.method import TrainingMethod
 from emformer.training.schedule import make_optimizer
@@ -230,9 +231,7 @@ def compare_memory(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--config", default="conf/demo.yaml")
     parser.add_argument("--system", default="conf/systems/omni.yaml")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])

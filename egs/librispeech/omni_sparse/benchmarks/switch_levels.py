@@ -10,7 +10,6 @@ masked weights are written; from then on the model is the sub-network, chunk by 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from emformer.config import load_config
 from emformer.model import make_model, num_deployed_parameters
+from emformer.options import Parser
 from omni_plugin import SuperNet
 
 
@@ -51,14 +51,12 @@ def switch(supernet: SuperNet, level: float) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--config", default="conf/librispeech.yaml")
     parser.add_argument("--vocab-size", type=int, default=500)
     parser.add_argument("--pattern", default="8x1")
     parser.add_argument("--include", nargs="+", default=[r"^encoder\.emformer\."])
-    parser.add_argument("--levels", type=float, nargs=2, default=[0.5, 0.9])
+    parser.add_argument("--sparsities", type=float, nargs=2, default=[0.5, 0.9])
     parser.add_argument("--switches", type=int, default=200)
     args = parser.parse_args()
 
@@ -69,7 +67,7 @@ def main() -> None:
 
     spent, bytes_held, bytes_resident = [], [], []
     for number in range(args.switches):
-        spent.append(switch(supernet, args.levels[number % 2]))
+        spent.append(switch(supernet, args.sparsities[number % 2]))
         bytes_held.append(held(supernet))
         bytes_resident.append(resident())
     for name, values in zip(("clock", "processor"), zip(*spent, strict=True), strict=True):

@@ -20,6 +20,8 @@ import sys
 import time
 from pathlib import Path
 
+from emformer.options import Parser
+
 RECIPE = Path(__file__).resolve().parents[1]
 
 
@@ -66,9 +68,7 @@ def run_in(python: str, optimizer: str | None, args: argparse.Namespace) -> floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--against", default=sys.executable, help="python3 of the other set")
     parser.add_argument("--config", default="conf/demo.yaml")
     parser.add_argument("--optimizer", help="default: the configuration's")

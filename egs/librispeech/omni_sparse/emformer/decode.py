@@ -7,7 +7,7 @@ large; streaming_decode.py decodes chunk by chunk. Both share the searches.
 Usage:
   python3 -m emformer.decode --exp-dir exp/synthetic/dense
   python3 -m emformer.decode --exp-dir exp/librispeech/dense --epoch 30 --avg 8 \\
-    --method greedy_search modified_beam_search fast_beam_search
+    --methods greedy_search modified_beam_search fast_beam_search
 
 Writes <exp-dir>/<method>/{recogs,errs,wer-summary}-<split>-*.txt and appends to
 <exp-dir>/results.jsonl.

@@ -1,18 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command-line helpers that the data scripts share."""
+"""Command-line helpers that all commands share."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
+import sys
+from collections.abc import Sequence
 
 
-def parser_for(doc: str | None) -> argparse.ArgumentParser:
-    """A parser whose --help is the script's docstring and the defaults."""
-    return argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+class Parser(argparse.ArgumentParser):
+    """A parser whose help is a docstring as it is written, and which knows names of old.
+
+    Args:
+      doc: Shown by --help.
+      module: The command, for ``python3 -m``; default: what argparse finds out.
+
+    Example:
+      >>> parser = Parser("Decodes.", "decode")
+      >>> _ = parser.add_argument("--subnets", nargs="+")
+      >>> parser.add_old_spelling("--levels", "--subnets")
+      >>> parser.parse_args(["--levels", "0", "0.9"]).subnets
+      ['0', '0.9']
+    """
+
+    def __init__(self, doc: str | None, module: str | None = None) -> None:
+        super().__init__(
+            prog=f"python3 -m {module}" if module else None,
+            description=doc,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self._spellings: dict[str, str] = {}
+
+    def add_old_spelling(self, old: str, new: str) -> None:
+        """Take an option under its old name, too, which --help does not show."""
+        self._spellings[old] = new
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self._today(word) for word in words], namespace)
+
+    def _today(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        new = self._spellings.get(name)
+        if new is None:
+            return word
+        print(f"note: {name} is now called {new}", file=sys.stderr)
+        return new + equals + value
+
+
 
 
 def start_logging() -> None:

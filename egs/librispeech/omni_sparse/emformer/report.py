@@ -7,11 +7,12 @@ Usage:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 import matplotlib
+
+from emformer.options import Parser
 
 matplotlib.use("Agg")
 
@@ -115,9 +116,7 @@ def plot(results: list[Result], metrics: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--exp-dir", type=Path, default=Path("exp/synthetic/dense"))
     exp_dir = parser.parse_args().exp_dir
     results = newest_results(read_results(exp_dir / "results.jsonl"))

@@ -27,7 +27,7 @@ from emformer.errors import run_main
 from emformer.experiment.description import describe_experiment
 from emformer.experiment.logs import setup_logging
 from emformer.model import make_model, num_deployed_parameters
-from emformer.options import positive_float, positive_int, str2bool
+from emformer.options import Parser, positive_float, positive_int, str2bool
 from emformer.training.distributed import Processes, start_processes
 from emformer.training.method import TrainingMethod
 from emformer.training.rng import seed_everything
@@ -36,9 +36,7 @@ from emformer.training.trainer import DTYPES, Trainer
 
 def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     """Options of training, whatever the method."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description)
     parser.add_argument("--config", type=Path, default=Path("conf/demo.yaml"))
     parser.add_argument("--exp-dir", type=Path, default=Path("exp/synthetic/dense"))
     parser.add_argument("--lang-dir", type=Path, help="default: <data-dir>/lang_bpe_<V>")

@@ -33,10 +33,10 @@ from emformer.data.manifests import manifest_paths, read_manifest, write_manifes
 from emformer.data.store import digest, is_done, mark_done
 from emformer.errors import RecipeError, run_main
 from emformer.options import (
+    Parser,
     add_bad_option,
     add_data_options,
     default_jobs,
-    parser_for,
     positive_int,
     start_logging,
     str2bool,
@@ -114,7 +114,7 @@ def splits_to_do(corpus: Corpus, args) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     add_data_options(parser)
     parser.add_argument("--nj", type=positive_int, default=default_jobs(), help="processes")
     parser.add_argument("--on-the-fly", type=str2bool, default=False, help="store no features")

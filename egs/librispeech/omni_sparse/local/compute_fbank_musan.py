@@ -26,9 +26,9 @@ from emformer.data.manifests import manifest_paths, read_manifest, source_of, wr
 from emformer.data.store import digest, is_done, mark_done
 from emformer.errors import run_main
 from emformer.options import (
+    Parser,
     add_bad_option,
     default_jobs,
-    parser_for,
     positive_int,
     start_logging,
     str2bool,
@@ -54,7 +54,7 @@ def noise_cuts(recordings: list[Recording], bad: BadItems) -> list[MonoCut]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("--data-dir", required=True, help="data folder of the corpus that uses it")
     parser.add_argument("--nj", type=positive_int, default=default_jobs(), help="processes")
     parser.add_argument("--on-the-fly", type=str2bool, default=False, help="store no features")

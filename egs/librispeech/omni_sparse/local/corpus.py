@@ -14,7 +14,7 @@ from dataclasses import fields
 
 from emformer.data.corpus import Corpus, load_corpus
 from emformer.errors import run_main
-from emformer.options import parser_for
+from emformer.options import Parser
 
 
 def _as_word(value: object) -> str:
@@ -24,7 +24,7 @@ def _as_word(value: object) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("corpus", help="name of a corpus, or path of a YAML file")
     names = [f.name for f in fields(Corpus)] + ["splits"]
     parser.add_argument("--get", choices=names, help="print the value of this field only")

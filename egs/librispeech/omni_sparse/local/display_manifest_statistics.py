@@ -14,7 +14,7 @@ from pathlib import Path
 from emformer.data.corpus import Corpus, load_corpus
 from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError, run_main
-from emformer.options import add_data_options, parser_for
+from emformer.options import Parser, add_data_options
 
 ROW = "{:<18} {:>8} {:>10} {:>10} {:>9} {:>9}"
 
@@ -36,7 +36,7 @@ def display(corpus: Corpus, data_dir: str | Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     add_data_options(parser)
     args = parser.parse_args(argv)
     corpus = load_corpus(args.corpus)

@@ -22,7 +22,7 @@ from lhotse.recipes.librispeech import LIBRISPEECH, MINI_LIBRISPEECH
 
 from emformer.data.corpus import load_corpus
 from emformer.errors import RecipeError, run_main
-from emformer.options import parser_for, start_logging
+from emformer.options import Parser, start_logging
 
 
 def download(corpus_name: str, target: Path) -> Path:
@@ -50,7 +50,7 @@ def download(corpus_name: str, target: Path) -> Path:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument(
         "--corpus", required=True, help="a LibriSpeech corpus of conf/corpus, or musan"
     )

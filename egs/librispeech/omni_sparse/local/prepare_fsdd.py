@@ -39,9 +39,9 @@ from emformer.data.manifests import manifest_paths, write_manifest
 from emformer.data.store import digest, is_done, mark_done
 from emformer.errors import RecipeError, run_main
 from emformer.options import (
+    Parser,
     add_bad_option,
     add_data_options,
-    parser_for,
     positive_int,
     start_logging,
 )
@@ -185,7 +185,7 @@ def held_out_option(corpus: Corpus, wanted: str | None) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     add_data_options(parser, corpus="fsdd")
     parser.add_argument("--fsdd-dir", required=True, help="folder that contains recordings/")
     parser.add_argument("--held-out-speaker", help="a name, 'last' (default for fsdd) or 'none'")

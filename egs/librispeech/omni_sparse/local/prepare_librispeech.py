@@ -27,10 +27,10 @@ from emformer.data.manifests import manifest_paths, write_manifest
 from emformer.data.store import is_done, mark_done
 from emformer.errors import RecipeError, run_main
 from emformer.options import (
+    Parser,
     add_bad_option,
     add_data_options,
     default_jobs,
-    parser_for,
     positive_int,
     start_logging,
     str2bool,
@@ -119,7 +119,7 @@ def present_parts(corpus_dir: Path, parts: tuple[str, ...], allow_missing: bool)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     add_data_options(parser)
     parser.add_argument("--corpus-dir", required=True, help="LibriSpeech, or the folder above it")
     parser.add_argument("--nj", type=positive_int, default=default_jobs(), help="threads")

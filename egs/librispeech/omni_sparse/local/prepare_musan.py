@@ -18,7 +18,7 @@ from emformer.data.bad_items import BadItems
 from emformer.data.manifests import manifest_paths, scan_recording, write_manifest
 from emformer.data.store import is_done, mark_done
 from emformer.errors import RecipeError, run_main
-from emformer.options import add_bad_option, parser_for, start_logging
+from emformer.options import Parser, add_bad_option, start_logging
 
 PARTS = ("music", "speech", "noise")
 PREFIX = "musan"
@@ -37,7 +37,7 @@ def scan_part(folder: Path, max_bad_fraction: float) -> list[Recording]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("--corpus-dir", required=True, help="musan, or the folder above it")
     parser.add_argument("--data-dir", required=True, help="data folder of the corpus that uses it")
     add_bad_option(parser)

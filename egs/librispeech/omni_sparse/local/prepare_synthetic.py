@@ -15,13 +15,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from emformer.errors import RecipeError, run_main
+from emformer.options import Parser
 from local.synthetic.corpus import COMPLETE, fingerprint, plan_corpus, speak_split
 
 
 def get_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("data/synthetic"))
     parser.add_argument("--num-train", type=int, default=16000, help="training utterances")
     parser.add_argument("--num-dev", type=int, default=200, help="utterances of the dev set")

@@ -15,12 +15,12 @@ from lhotse import Recording, SupervisionSegment
 from emformer.data.corpus import load_corpus
 from emformer.data.manifests import manifest_paths, write_manifest
 from emformer.errors import RecipeError, run_main
-from emformer.options import parser_for
+from emformer.options import Parser
 from local.synthetic.corpus import COMPLETE
 
 
 def main() -> None:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("data/synthetic"))
     args = parser.parse_args()
     if not (args.data_dir / "audio" / COMPLETE).exists():

@@ -23,7 +23,7 @@ from emformer.data.corpus import Corpus, load_corpus
 from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.data.store import atomic_path, is_done, mark_done
 from emformer.errors import RecipeError, run_main
-from emformer.options import add_data_options, parser_for, positive_int, start_logging, str2bool
+from emformer.options import Parser, add_data_options, positive_int, start_logging, str2bool
 
 BLANK, SOS_EOS, UNK = "<blk>", "<sos/eos>", "<unk>"
 SPECIAL = (BLANK, SOS_EOS, UNK)
@@ -99,7 +99,7 @@ def write_tokens(model: Path, path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     add_data_options(parser)
     parser.add_argument("--vocab-size", type=positive_int, help="default: that of the corpus")
     parser.add_argument("--model-type", choices=["bpe", "unigram"], default="unigram")

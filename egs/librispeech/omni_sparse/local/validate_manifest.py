@@ -27,7 +27,7 @@ from emformer.data.corpus import Corpus, load_corpus
 from emformer.data.features import FRAME_SHIFT, NUM_MEL_BINS
 from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError, run_main
-from emformer.options import add_data_options, parser_for, start_logging, str2bool
+from emformer.options import Parser, add_data_options, start_logging, str2bool
 
 
 def duplicates(names: Iterable[str]) -> list[str]:
@@ -134,7 +134,7 @@ def validate(corpus: Corpus, data_dir: Path, max_features: int, allow_missing: b
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = parser_for(__doc__)
+    parser = Parser(__doc__)
     add_data_options(parser)
     parser.add_argument(
         "--max-features", type=int, default=1000, help="matrices to read of a split"

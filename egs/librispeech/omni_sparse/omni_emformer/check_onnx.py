@@ -4,7 +4,7 @@
 Usage:
   python3 -m omni_emformer.check_onnx --exp-dir exp/synthetic/omni
   python3 -m omni_emformer.check_onnx --exp-dir exp/synthetic/omni --subnets 0.90 \\
-    --splits test-clean --method greedy_search modified_beam_search
+    --splits test-clean --methods greedy_search modified_beam_search
 
 Of each sub-network of <exp-dir>/export, the whole test splits go chunk by chunk through its plain
 checkpoint in PyTorch and through its ONNX files: the encoder in onnxruntime, and audio to text in
@@ -72,9 +72,9 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
-    unknown = [method for method in args.method if method not in METHODS]
+    unknown = [method for method in args.methods if method not in METHODS]
     if unknown:
-        raise RecipeError(f"--method {unknown[0]}: sherpa-onnx has {' and '.join(METHODS)}")
+        raise RecipeError(f"--methods {unknown[0]}: sherpa-onnx has {' and '.join(METHODS)}")
     folders = exported_subnets(args.exp_dir, args.subnets)
     open_experiment(args.exp_dir, "check-onnx")
     only_log_to_file()

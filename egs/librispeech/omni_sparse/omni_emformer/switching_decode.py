@@ -6,8 +6,8 @@ states are kept through a change: they are keys and values of the past, which an
 to. DSNN (Wu et al., ICASSP 2021) trains for this; any supernet can do it.
 
 Usage:
-  python3 -m omni_emformer.switching_decode --exp-dir exp/synthetic/dsnn --levels 0.9 0.5 0
-  python3 -m omni_emformer.switching_decode --exp-dir exp/synthetic/dsnn --levels 0.9 0.5 0 \\
+  python3 -m omni_emformer.switching_decode --exp-dir exp/synthetic/dsnn --subnets 0.9 0.5 0
+  python3 -m omni_emformer.switching_decode --exp-dir exp/synthetic/dsnn --subnets 0.9 0.5 0 \\
     --every chunk
 
 Other options are those of emformer.streaming_decode. Utterances that are decoded at once
@@ -75,9 +75,9 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, DecodingInfo]:
     subnets = Subnets(args)
     if subnets.supernet is None:
         raise RecipeError(f"{subnets.info.checkpoint} holds no supernet; there is one level only")
-    infos = [subnets.make(level)[1] for level in args.levels]
-    model = Switching(subnets.supernet, args.levels, args.every).eval()
-    name = "-".join(f"{level:.2f}" for level in args.levels)
+    infos = [subnets.make(level)[1] for level in args.subnets]
+    model = Switching(subnets.supernet, args.subnets, args.every).eval()
+    name = "-".join(f"{level:.2f}" for level in args.subnets)
     number = len(infos)
     info = replace(
         subnets.info,
@@ -93,8 +93,9 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, DecodingInfo]:
 def get_parser() -> argparse.ArgumentParser:
     parser = streaming_decode.get_parser(__doc__)
     group = parser.add_argument_group("switching")
-    group.add_argument("--levels", type=float, nargs="+", required=True, metavar="SPARSITY")
+    group.add_argument("--subnets", type=float, nargs="+", required=True, metavar="SPARSITY")
     group.add_argument("--every", choices=[UTTERANCE, CHUNK], default=UTTERANCE)
+    parser.add_old_spelling("--levels", "--subnets")
     parser.set_defaults(num_decode_streams=None)
     return parser
 

@@ -16,7 +16,6 @@ packed gains speed from zeros: torch and onnx multiply by them.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -33,7 +32,7 @@ from emformer.decoding.model import DecodingInfo
 from emformer.decoding.search import METHODS, make_search
 from emformer.errors import RecipeError, run_main
 from emformer.model import Transducer
-from emformer.options import positive_int
+from emformer.options import Parser, positive_int
 from omni_emformer.export.info import write_info
 from omni_emformer.export.onnx_export import write_onnx
 from omni_emformer.export.onnx_model import OnnxTransducer, load_onnx
@@ -161,12 +160,7 @@ def load(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m omni_emformer.transcribe",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(__doc__, "omni_emformer.transcribe")
     parser.add_argument(
         "audio",
         metavar="FILE",

@@ -20,10 +20,10 @@ from lhotse.dataset.input_strategies import OnTheFlyFeatures, PrecomputedFeature
 from torch.utils.data import DataLoader
 
 from emformer.config import TrainingConfig
-from emformer.data.cut_filter import CutFilter
-from emformer.errors import RecipeError
-from emformer.data.lhotse_compat import DynamicBucketingSampler
 from emformer.data.corpus import Corpus, load_corpus
+from emformer.data.cut_filter import CutFilter
+from emformer.data.lhotse_compat import DynamicBucketingSampler
+from emformer.errors import RecipeError
 from emformer.options import str2bool
 
 # Most buckets a small set can fill: lhotse wants at least one cut in each.

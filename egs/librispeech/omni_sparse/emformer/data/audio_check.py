@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 from lhotse import MonoCut
 
-from emformer.data.features import SAMPLE_RATE
 from emformer.data.bad_items import BadItems
+from emformer.data.features import SAMPLE_RATE
 from emformer.data.manifests import source_of
 
 LENGTH_TOLERANCE = 0.01  # seconds between a manifest and its file

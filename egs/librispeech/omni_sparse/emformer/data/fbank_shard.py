@@ -18,11 +18,11 @@ from lhotse import Features, LilcomChunkyWriter, MonoCut, NumpyFilesWriter
 from lhotse.features import FeatureExtractor
 from lhotse.utils import fastcopy, is_module_available
 
-from emformer.errors import RecipeError
-from emformer.data.features import SAMPLE_RATE, make_extractor
 from emformer.data.audio_check import load_checked
 from emformer.data.bad_items import BadItems
+from emformer.data.features import SAMPLE_RATE, make_extractor
 from emformer.data.manifests import source_of
+from emformer.errors import RecipeError
 
 BATCH_SECONDS = 600.0  # audio of one call of a batched extractor
 SHARD_CUTS = 500  # cuts of one job: often enough for progress, the same whatever the number of jobs

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 from lhotse import CutSet, Recording, RecordingSet, SupervisionSegment, SupervisionSet
 
-from emformer.errors import RecipeError
 from emformer.data.bad_items import BadItems
 from emformer.data.store import atomic_path
+from emformer.errors import RecipeError
 
 
 def manifest_paths(data_dir: str | Path, prefix: str, split: str) -> SimpleNamespace:

@@ -9,7 +9,7 @@ from emformer.config import ModelConfig
 from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding.search import METHODS
 from emformer.errors import RecipeError
-from emformer.options import positive_int, str2bool
+from emformer.options import Parser, positive_int, str2bool
 
 # Settings of each method, by the name of their option.
 _SETTINGS = {
@@ -22,19 +22,18 @@ _IN_MS = ("chunk_ms", "right_context_ms", "left_context_ms")
 
 def get_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser of all options that decoding has in both modes."""
-    parser = argparse.ArgumentParser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(description)
     _add_checkpoint_options(parser.add_argument_group("checkpoint"))
     AsrDataModule.add_arguments(parser)
     parser.set_defaults(corpus=None)  # the checkpoint knows it
     data = parser.add_argument_group("what to decode")
     data.add_argument("--splits", nargs="+", help="default: the corpus's test splits")
     data.add_argument("--max-duration", type=float, default=300.0, help="seconds loaded at once")
-    data.add_argument("--system", default="dense", help="name in results.jsonl (default dense)")
+    data.add_argument("--system-name", default="dense", help="in results.jsonl (default dense)")
+    parser.add_old_spelling("--system", "--system-name")
     _add_search_options(parser.add_argument_group("search"))
+    parser.add_old_spelling("--method", "--methods")
+    parser.add_old_spelling("--decoding-method", "--methods")
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="default: cuda where there is one, else cpu")
     machine.add_argument("--num-threads", type=positive_int, help="of torch; default: torch's own")
@@ -59,8 +58,7 @@ def _add_checkpoint_options(group) -> None:
 
 def _add_search_options(group) -> None:
     group.add_argument(
-        "--method",
-        "--decoding-method",
+        "--methods",
         nargs="+",
         choices=list(METHODS),
         default=["greedy_search"],
@@ -118,5 +116,5 @@ def refuse_contradictions(args: argparse.Namespace, config: ModelConfig, checkpo
 def search_settings(args: argparse.Namespace) -> dict[str, dict]:
     """The chosen methods, each with its settings for `make_search`."""
     return {
-        method: {name: getattr(args, name) for name in _SETTINGS[method]} for method in args.method
+        method: {name: getattr(args, name) for name in _SETTINGS[method]} for method in args.methods
     }

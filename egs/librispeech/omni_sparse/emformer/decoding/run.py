@@ -204,7 +204,7 @@ class DecodingRun:
     ) -> Result:
         info, model = self.info, self.info.config.model
         return Result(
-            system=self.args.system,
+            system=self.args.system_name,
             corpus=self.data.corpus.name,
             split=split,
             method=method,

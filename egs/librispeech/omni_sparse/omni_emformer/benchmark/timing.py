@@ -19,18 +19,17 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
+from emformer.options import Parser
 from omni_plugin import SuperNet
 
 
 def get_parser(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description)
     parser.add_argument("--config", default="conf/librispeech.yaml")
     parser.add_argument(
         "--chunks", nargs="+", default=["4+4", "8+4", "32+4"], metavar="SEGMENT+RIGHT_CONTEXT"
     )
-    parser.add_argument("--levels", nargs="+", type=float, default=[0.5, 0.7, 0.8, 0.9])
+    parser.add_argument("--sparsities", nargs="+", type=float, default=[0.5, 0.7, 0.8, 0.9])
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser

@@ -68,7 +68,7 @@ def _counts(result: Result) -> bool:
 def _decode(
     path: Path, folder: Path, info: DecodingInfo, options: argparse.Namespace, system: str
 ) -> None:
-    changes = {"exp_dir": folder, "system": system, "method": [_METHOD], "device": "cpu"}
+    changes = {"exp_dir": folder, "system_name": system, "methods": [_METHOD], "device": "cpu"}
     args = argparse.Namespace(**{**vars(options), **changes})
 
     def load(_: argparse.Namespace):

@@ -22,24 +22,19 @@ emformer.decode that say which weights may follow.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from emformer.decoding import options as decode_options
 from emformer.errors import run_main
+from emformer.options import Parser
 from omni_emformer.export.subnet import FORMATS, export, folder_of
 from omni_emformer.supernet.options import add_subnets_option, add_system_option, open_subnets
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m omni_emformer.export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(__doc__, "omni_emformer.export")
     add_subnets_option(parser)
     parser.add_argument(
         "--formats", nargs="+", choices=FORMATS, default=list(FORMATS), help="default: all"

@@ -167,7 +167,7 @@ class SubnetCheck:
     def _finish(self, system: str, split: str, tally: Tally) -> dict[str, float]:
         """Write the files and results of a system; returns its WERs by method."""
         run, info = self.run, self.info
-        run.args.system = system
+        run.args.system_name = system
         if system != PYTORCH:
             changes = {"tail": f"{info.tail}_{system}", "weights": f"{info.weights}-{system}"}
             run.info = dataclasses.replace(info, **changes)

@@ -8,7 +8,6 @@ each text to a file.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,6 +22,7 @@ from typing import BinaryIO
 import numpy as np
 
 from emformer.errors import RecipeError
+from emformer.options import Parser
 
 #: Files of an export: one of each of :data:`KINDS` for each part, and the symbols.
 PARTS = ("encoder", "decoder", "joiner")
@@ -130,7 +130,7 @@ def _read(file: BinaryIO) -> Iterable[tuple[str, np.ndarray]]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, required=True)

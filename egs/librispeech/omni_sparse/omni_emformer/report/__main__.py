@@ -17,12 +17,12 @@ run.sh and sweep.json (commands). Writes <out>/RESULTS.md and, each as PNG and S
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from pathlib import Path
 
 from emformer.errors import RecipeError, run_main
+from emformer.options import Parser
 from omni_emformer.report.experiments import Experiment, read_experiment
 from omni_emformer.report.page import page
 from omni_emformer.report.plots import plot_curves, plot_layers, plot_wer
@@ -45,9 +45,7 @@ def write_report(experiments: list[Experiment], out: Path, command: str = "") ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument(
         "--exp-dirs", type=Path, nargs="+", required=True, metavar="DIR", help="reference first"
     )

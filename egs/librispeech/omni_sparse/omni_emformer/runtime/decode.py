@@ -20,16 +20,12 @@ from emformer import streaming_decode
 from emformer.decoding.model import DecodingInfo
 from emformer.errors import run_main
 from emformer.model import Transducer
+from emformer.options import Parser
 from omni_emformer.runtime.model import load_packed
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m omni_emformer.runtime.decode",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(__doc__, "omni_emformer.runtime.decode")
     parser.add_argument("--packed", type=Path, required=True, help="the packed file")
     parser.add_argument("--subnet", required=True, help="name of its sub-network, such as 0.90")
     args, rest = parser.parse_known_args(argv)
@@ -37,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def load(_: argparse.Namespace) -> tuple[Transducer, DecodingInfo]:
         return load_packed(args.packed, args.subnet)
 
-    streaming_decode.main(["--device", "cpu", "--system", "packed", *rest], load)
+    streaming_decode.main(["--device", "cpu", "--system-name", "packed", *rest], load)
 
 
 if __name__ == "__main__":

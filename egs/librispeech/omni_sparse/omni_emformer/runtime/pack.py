@@ -15,7 +15,6 @@ densest of them.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -23,18 +22,14 @@ from pathlib import Path
 
 from emformer.decoding import options as decode_options
 from emformer.errors import run_main
+from emformer.options import Parser
 from omni_emformer.runtime.model import pack_transducers
 from omni_emformer.supernet.options import add_subnets_option, add_system_option, open_subnets
 from omni_plugin.runtime import VALUE_TYPES, PackedFile
 
 
 def main(argv: Iterable[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m omni_emformer.runtime.pack",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(__doc__, "omni_emformer.runtime.pack")
     parser.add_argument("--out", type=Path, required=True, help="the packed file")
     add_subnets_option(parser)
     parser.add_argument(

@@ -13,7 +13,7 @@ Usage:
 
 The same command goes on where an interrupted search was, and may run several times at once. With
 more --evaluations a finished search goes on. Decode any of its sub-networks by name or by budget:
-  python3 -m omni_emformer.sweep --exp-dir exp/synthetic/omni --levels front/12
+  python3 -m omni_emformer.sweep --exp-dir exp/synthetic/omni --subnets front/12
   python3 -m omni_emformer.sweep --exp-dir exp/synthetic/omni --max-params 0.8e6
 
 Every option of decoding that says which weights, which data and on which machine may follow:
@@ -36,7 +36,7 @@ from emformer.decoding import options as decode_options
 from emformer.decoding.run import open_experiment
 from emformer.errors import run_main
 from emformer.experiment.logs import only_log_to_file
-from emformer.options import fraction, positive_float, positive_int
+from emformer.options import Parser, fraction, positive_float, positive_int
 from omni_emformer.search.costs import COSTS
 from omni_emformer.search.page import write_page
 from omni_emformer.search.results import choose, write_fronts
@@ -47,12 +47,7 @@ from omni_plugin.search import SearchSettings
 
 def get_parser() -> argparse.ArgumentParser:
     """The search's own options; the rest are decoding's."""
-    parser = argparse.ArgumentParser(
-        prog="python3 -m omni_emformer.search",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(__doc__, "omni_emformer.search")
     default = SearchSettings()
     parser.add_argument("--exp-dir", type=Path, required=True, help="where training wrote")
     parser.add_argument("--lang-dir", type=Path, help="default: <data-dir>/lang_bpe_<V>")
@@ -69,8 +64,9 @@ def get_parser() -> argparse.ArgumentParser:
         "--step", type=positive_float, default=0.05, help="between two levels (default 0.05)"
     )
     parser.add_argument(
-        "--max-level", type=fraction, help="of a weight (default: the highest in training)"
+        "--max-sparsity", type=fraction, help="of a weight (default: the highest in training)"
     )
+    parser.add_old_spelling("--max-level", "--max-sparsity")
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--num-workers", type=positive_int, default=1, help="processes")
     parser.add_argument(
@@ -119,7 +115,7 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = choose(search, fronts, args.budgets)
     if chosen:
         tested = dict.fromkeys(name for one in chosen for name in one.names.values())
-        sweep(["--exp-dir", str(args.exp_dir), *options.rest, "--levels", *tested])
+        sweep(["--exp-dir", str(args.exp_dir), *options.rest, "--subnets", *tested])
     command = shlex.join(["python3", "-m", "omni_emformer.search", *words])
     print(f"wrote {write_page(args.exp_dir, search, found, fronts, chosen, command)}")
 

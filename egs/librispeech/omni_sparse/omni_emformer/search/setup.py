@@ -80,7 +80,7 @@ class Search:
         settings = SearchSettings(args.evaluations, args.population, seed=args.seed)
         try:
             trained = self.subnets.settings.max_layer_sparsity or None
-            self.space = space_of(supernet, args.step, args.max_level or trained)
+            self.space = space_of(supernet, args.step, args.max_sparsity or trained)
             self.pareto = ParetoSearch(
                 self.space,
                 self.cost,

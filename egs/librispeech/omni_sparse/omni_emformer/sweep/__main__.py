@@ -12,7 +12,7 @@ Usage:
   python3 -m omni_emformer.sweep --exp-dir exp/synthetic/omni
   python3 -m omni_emformer.sweep --exp-dir exp/synthetic/dense \\
     --system conf/systems/one_shot.yaml \\
-    --levels 0 0.5 0.9 --methods greedy_search modified_beam_search --modes simulated chunk-wise
+    --subnets 0 0.5 0.9 --methods greedy_search modified_beam_search --modes simulated chunk-wise
 
 Every option of emformer.streaming_decode that says which weights, which data, how to search and
 on which machine may follow: --epoch, --avg, --data-dir, --beam-size, --device and so on.
@@ -33,7 +33,7 @@ from emformer.decoding.run import open_experiment
 from emformer.decoding.search import METHODS
 from emformer.errors import run_main
 from emformer.experiment.logs import only_log_to_file
-from emformer.options import positive_float
+from emformer.options import Parser, positive_float
 from emformer.scoring.results import CHUNK_WISE, SIMULATED
 from omni_emformer.supernet.options import add_system_option, parse_level
 from omni_emformer.supernet.system_file import read_system
@@ -46,12 +46,7 @@ _FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9}
 
 def get_parser() -> argparse.ArgumentParser:
     """The sweep's own options; the rest are decoding's."""
-    parser = argparse.ArgumentParser(
-        prog="python3 -m omni_emformer.sweep",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(__doc__, "omni_emformer.sweep")
     parser.add_argument("--exp-dir", type=Path, required=True, help="where training wrote")
     parser.add_argument("--system-name", help="in results (default: as trained, see system.yaml)")
     add_system_option(parser)
@@ -62,8 +57,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="system of the pruned sub-networks of such a model in results (default one_shot)",
     )
     parser.add_argument(
-        "--levels",
-        "--subnet",
+        "--subnets",
         type=parse_level,
         nargs="+",
         metavar="SPARSITY",
@@ -71,6 +65,10 @@ def get_parser() -> argparse.ArgumentParser:
         "such as front/3 (default: what was trained: 0, valid_levels and max_sparsity of the "
         "supernet's settings; all sizes)",
     )
+    for old in ("--levels", "--subnet"):
+        parser.add_old_spelling(old, "--subnets")
+    for old in ("--method", "--decoding-method"):
+        parser.add_old_spelling(old, "--methods")
     for cost in COSTS:
         parser.add_argument(
             f"--max-{cost}", type=amount, metavar="N", help="also the best that a search found"
@@ -96,10 +94,9 @@ def _decode_options(args: argparse.Namespace, rest: Sequence[str]) -> argparse.N
     parser = streaming_decode.get_parser()
     parser.prog, parser.usage = "python3 -m omni_emformer.sweep", "%(prog)s --exp-dir E [options]"
     for word in rest:
-        for name in ("--method", "--decoding-method", "--compare-encoders"):
-            if word == name or word.startswith(name + "="):
-                parser.error(f"{name} is no option of the sweep; see --help")
-    words = [*rest, "--exp-dir", str(args.exp_dir), "--method", *dict.fromkeys(args.methods)]
+        if word.partition("=")[0] == "--compare-encoders":
+            parser.error(f"{word} is no option of the sweep; see --help")
+    words = [*rest, "--exp-dir", str(args.exp_dir), "--methods", *dict.fromkeys(args.methods)]
     return parser.parse_args(words)
 
 

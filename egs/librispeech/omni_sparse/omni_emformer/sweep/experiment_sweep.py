@@ -60,7 +60,7 @@ class ExperimentSweep:
         self.methods = {
             name: settings_text(used) for name, used in search_settings(options).items()
         }
-        levels = self._within_budget() + (args.levels or [])
+        levels = self._within_budget() + (args.subnets or [])
         self.variants = self._make_variants(dict.fromkeys(levels or self.subnets.levels()))
 
     def _within_budget(self) -> list[str]:
@@ -82,7 +82,7 @@ class ExperimentSweep:
             other = names.setdefault(variant.subnet, level)
             if other != level:
                 raise RecipeError(
-                    f"--levels {other} {level}: both are called {variant.subnet}; leave one out"
+                    f"--subnets {other} {level}: both are called {variant.subnet}; leave one out"
                 )
             variants[variant] = level
         return variants
@@ -102,7 +102,7 @@ class ExperimentSweep:
         def load(_: argparse.Namespace) -> tuple[nn.Module, DecodingInfo]:
             return self.subnets.make(self.variants[job.variant])
 
-        changes = {"system": job.variant.system, "method": job.methods, "splits": [job.split]}
+        changes = {"system_name": job.variant.system, "methods": job.methods, "splits": [job.split]}
         options = argparse.Namespace(**{**vars(self.options), **changes})
         run = DecodingRun(options, job.mode, load, self.data)
         module = streaming_decode if job.mode == CHUNK_WISE else decode

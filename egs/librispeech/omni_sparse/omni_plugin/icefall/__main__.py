@@ -58,7 +58,7 @@ def _add_source(parser: argparse.ArgumentParser, many: bool) -> None:
     add("--avg", type=int, default=1)
     add("--use-averaged-model", type=int, choices=(0, 1), default=1)
     add(
-        "--sparsity",
+        "--subnets" if many else "--subnet",
         required=True,
         nargs="+" if many else None,
         help="dense, sparsest, 0.7, ...; full, units-4, ... with --omni-layers",
@@ -66,9 +66,20 @@ def _add_source(parser: argparse.ArgumentParser, many: bool) -> None:
     add("--out-dir", type=Path, help="default: omni/<which checkpoints> in --exp-dir")
 
 
+def _todays_word(word: str, command: list[str]) -> str:
+    """``--sparsity``, as it was called, under the name that it has now."""
+    name, equals, value = word.partition("=")
+    if name != "--sparsity":
+        return word
+    new = "--subnets" if command == ["sweep"] else "--subnet"
+    print(f"note: {name} is now called {new}", file=sys.stderr)
+    return new + equals + value
+
+
 def main(words: list[str]) -> None:
     ours, theirs = split(words)
     parser = get_parser()
+    ours = [_todays_word(word, ours[:1]) for word in ours]
     args, omni = parser.parse_known_args(ours)
     unknown = [word for word in omni if word.startswith("-") and not word.startswith("--omni-")]
     if unknown or (omni and args.command not in ("train", "coverage")):
@@ -99,9 +110,9 @@ def _on_subnets(args: argparse.Namespace, theirs: list[str]) -> None:
     folder = args.out_dir or args.exp_dir / "omni" / source.name
     if args.command == "sweep":
         sweep = Sweep(args.recipe, baker, folder, args.omni_workaround)
-        sweep.run(args.sparsity, args.script, theirs)
+        sweep.run(args.subnets, args.script, theirs)
         return
-    subnet = baker.subnet(args.sparsity)
+    subnet = baker.subnet(args.subnet)
     path = baker.write(subnet, folder / subnet.name)
     if args.command == "bake":
         options = "--epoch 99 --avg 1 --use-averaged-model 0"

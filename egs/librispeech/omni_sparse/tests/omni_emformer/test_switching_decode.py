@@ -85,14 +85,14 @@ def decode(corpus, tmp_path):  # noqa: F811
 
 @pytest.mark.parametrize("every", [UTTERANCE, CHUNK])
 def test_where_all_levels_are_one_it_says_what_that_level_says(decode, every):
-    found, texts = decode("--levels", "0.5", "0.5", "--every", every)
+    found, texts = decode("--subnets", "0.5", "0.5", "--every", every)
     expected, same = decode.fixed(0.5)
     assert texts == same and any(u.hyp for u in texts)
     assert (found.wer, found.num_nonzero) == (expected.wer, expected.num_nonzero)
 
 
 def test_utterances_take_turns_longest_first(decode):
-    _, texts = decode("--levels", "0.75", "0")
+    _, texts = decode("--subnets", "0.75", "0")
     sparse, dense = (decode.fixed(level)[1] for level in (0.75, 0.0))
     # The split has utterances of 0.5, 1.1 and 0.7 seconds, which are decoded longest first.
     turns = {texts[n].id: [sparse, dense, sparse][turn][n] for turn, n in enumerate((1, 2, 0))}
@@ -101,7 +101,7 @@ def test_utterances_take_turns_longest_first(decode):
 
 
 def test_a_result_tells_of_all_levels(decode):
-    found, _ = decode("--levels", "0.75", "0", "--every", "chunk")
+    found, _ = decode("--subnets", "0.75", "0", "--every", "chunk")
     assert found.subnet == "0.75-0.00 by chunk"
     assert found.levels == pytest.approx([0.375, 0.375])
     assert "_switching-0.75-0.00-by-chunk" in found.recogs
@@ -109,7 +109,7 @@ def test_a_result_tells_of_all_levels(decode):
 
 def test_what_cannot_be_switched_is_refused(decode, corpus, tmp_path):  # noqa: F811
     with pytest.raises(RecipeError, match="level 1.5: "):
-        decode("--levels", "1.5")
+        decode("--subnets", "1.5")
     write_checkpoint(tmp_path, supernet=False)
     with pytest.raises(RecipeError, match="holds no supernet; there is one level only"):
-        decode("--levels", "0.5", "0")
+        decode("--subnets", "0.5", "0")

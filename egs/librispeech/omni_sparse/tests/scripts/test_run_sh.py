@@ -187,7 +187,7 @@ def test_options_reach_both_decodings():
     )  # fmt: skip
     found = [command for command in commands(done) if "decode" in command]
     for command in found:
-        for words in ("--method greedy_search", "--epoch 4", "--avg 2", "--beam-size 8",
+        for words in ("--methods greedy_search", "--epoch 4", "--avg 2", "--beam-size 8",
                       "--use-averaged-model false"):  # fmt: skip
             assert words in command
     assert len(found) == 2
@@ -248,7 +248,7 @@ def test_the_first_seed_is_the_one_of_the_dense_stages():
     (train,) = stage(6, "--seeds", "3 0")
     assert "--exp-dir exp/synthetic/dense-seed3 --seed 3 " in train
     decode = stage(8, "--seeds", "3 0")[0]
-    assert "--exp-dir exp/synthetic/dense-seed3 --system dense " in decode
+    assert "--exp-dir exp/synthetic/dense-seed3 --system-name dense " in decode
     assert "exp/synthetic/dense --seed 0 " in stage(9, "--seeds", "3 0")[1].replace(
         "--exp-dir ", ""
     )
@@ -264,7 +264,7 @@ def test_the_sweep_decodes_every_run():
         for words in ("--methods greedy_search modified_beam_search --modes chunk-wise --corpus",
                       "--epoch 4", "--avg 2", "--beam-size 4"):  # fmt: skip
             assert words in command
-        assert "--levels" not in command  # those of the systems' settings
+        assert "--subnets" not in command  # those of the systems' settings
 
 
 def test_a_sweep_is_told_the_name_of_its_system():
@@ -277,16 +277,16 @@ def test_a_sweep_is_told_the_name_of_its_system():
 
 
 def test_options_reach_the_sweep():
-    words = ["--levels", "0 0.5", "--sweep-methods", "greedy_search"]
+    words = ["--subnets", "0 0.5", "--sweep-methods", "greedy_search"]
     words += ["--sweep-modes", "simulated chunk-wise", "--systems"]
     dense, omni, one_shot = stage(10, *words, "dense omni one_shot")
     for command in (dense, omni, one_shot):
         assert "--methods greedy_search --modes simulated chunk-wise --corpus" in command
-    assert omni.endswith("--levels 0 0.5") and one_shot.endswith("--levels 0 0.5")
+    assert omni.endswith("--subnets 0 0.5") and one_shot.endswith("--subnets 0 0.5")
     # A dense model has no levels, and one pruned to a level no other.
-    assert "--levels" not in dense
-    assert not any("--levels" in command for command in stage(10, *words, "pruned small_dense"))
-    assert not any("--levels" in command for command in stage(10, *words, "combined simple_top_k"))
+    assert "--subnets" not in dense
+    assert not any("--subnets" in command for command in stage(10, *words, "pruned small_dense"))
+    assert not any("--subnets" in command for command in stage(10, *words, "combined simple_top_k"))
 
 
 def test_the_report_begins_with_the_dense_model_of_the_first_seed():

@@ -10,13 +10,13 @@ import torch
 from lhotse import CutSet, Recording
 from lhotse.features.io import NumpyFilesWriter
 
-from emformer.data.asr_datamodule import AsrDataModule, ShuffledBatches, batch_texts
 from emformer.config import load_config
+from emformer.data.asr_datamodule import AsrDataModule, ShuffledBatches, batch_texts
+from emformer.data.corpus import Corpus, load_corpus
 from emformer.data.cut_filter import CutFilter
-from emformer.errors import RecipeError
 from emformer.data.features import make_extractor
 from emformer.data.tokenizer import load_tokenizer
-from emformer.data.corpus import Corpus, load_corpus
+from emformer.errors import RecipeError
 from tests.conftest import TINY_CONFIG
 
 

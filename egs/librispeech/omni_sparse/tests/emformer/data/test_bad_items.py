@@ -3,8 +3,8 @@ import logging
 
 import pytest
 
-from emformer.errors import RecipeError
 from emformer.data.bad_items import MAX_NAMED, BadItems
+from emformer.errors import RecipeError
 
 
 def three() -> BadItems:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from emformer.errors import RecipeError
 from emformer.data.corpus import known_corpora, load_corpus
+from emformer.errors import RecipeError
+from local.corpus import main
 
 GOOD = "prefix: mine\ntrain: [a, b]\ndev: [c]\ntest: [d]\nvocab_size: 50\n"
-from local.corpus import main
 
 
 @pytest.mark.parametrize("name", known_corpora())

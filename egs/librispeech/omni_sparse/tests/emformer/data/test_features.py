@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from emformer.errors import RecipeError
 from emformer.data.features import NUM_MEL_BINS, has_kaldifeat, make_extractor
+from emformer.errors import RecipeError
 from tests.conftest import torchaudio_or_skip
 
 RATE = 16000

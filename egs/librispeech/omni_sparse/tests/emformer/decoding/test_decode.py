@@ -171,7 +171,7 @@ def texts(exp_dir, method, mode="simulated", split="test-a"):
 
 @pytest.mark.parametrize("streams", [1, 3, 100])
 def test_chunk_wise_decoding_gives_the_simulated_texts(exp_dir, options, streams):
-    methods = ["--method", *ALL_METHODS]
+    methods = ["--methods", *ALL_METHODS]
     decode.main(options(*methods))
     streaming_decode.main(
         options(*methods, "--num-decode-streams", str(streams), "--compare-encoders", "true")
@@ -198,7 +198,7 @@ def test_batches_of_any_size_give_the_same_texts(exp_dir, options):
 
 
 def test_settings_of_a_method_stand_in_the_file_names(exp_dir, options):
-    decode.main(options("--method", "modified_beam_search", "--beam-size", "2"))
+    decode.main(options("--methods", "modified_beam_search", "--beam-size", "2"))
     names = [p.name for p in (exp_dir / "modified_beam_search").iterdir()]
     assert names and all(name.endswith("_beam-size-2.txt") for name in names)
     (summary,) = (exp_dir / "modified_beam_search").glob("wer-summary-test-b-*")
@@ -297,7 +297,7 @@ def test_another_loader_decodes_what_it_makes_of_the_model(exp_dir, options):
         info.tail += "_half"
         return model, info
 
-    decode.main(options("--splits", "test-b", "--system", "pruned"), half)
+    decode.main(options("--splits", "test-b", "--system-name", "pruned"), half)
     (r,) = read_results(exp_dir / "results.jsonl")
     assert r.system == "pruned"
     assert r.levels == [0.5, 0.0]

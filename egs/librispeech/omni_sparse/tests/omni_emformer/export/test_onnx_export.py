@@ -172,7 +172,7 @@ def test_results_are_those_of_an_experiment(checked, folder):
 
 def test_the_export_is_decoded_like_any_experiment(folder, tiny_data, checked):
     words = ["--exp-dir", str(folder), "--data-dir", str(tiny_data), "--splits", SPLIT]
-    streaming_decode.main([*words, "--on-the-fly-feats", "true", "--system", "again"])
+    streaming_decode.main([*words, "--on-the-fly-feats", "true", "--system-name", "again"])
     found = {r.system: r for r in read_results(folder / "results.jsonl")}
     assert found["again"].wer == found["pytorch"].wer
     assert found["again"].weights == found["pytorch"].weights

@@ -57,7 +57,7 @@ def exp_dir(supernet_dir, tmp_path):
 
 def options(exp_dir, tiny_data, *more: str) -> list[str]:
     where = ["--exp-dir", str(exp_dir), "--data-dir", str(tiny_data), "--splits", "test-clean"]
-    return [*where, "--method", *SEARCHES, *more]
+    return [*where, "--methods", *SEARCHES, *more]
 
 
 def texts(exp_dir, mode: str, tail: str) -> dict[str, dict]:

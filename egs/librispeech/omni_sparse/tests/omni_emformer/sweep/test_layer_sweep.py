@@ -29,7 +29,7 @@ def swept(exp_dir, data, *more: str) -> list[tuple[str, str, str]]:
 
 
 def test_all_sizes_are_decoded_and_none_twice(exp_dir, tiny_data):
-    one = swept(exp_dir, tiny_data, "--levels", "units-1", "--modes", "simulated", "chunk-wise")
+    one = swept(exp_dir, tiny_data, "--subnets", "units-1", "--modes", "simulated", "chunk-wise")
     assert one == [("fewer", "units-1", "simulated"), ("fewer", "units-1", "chunk-wise")]
     expected = [("fewer", size, "chunk-wise") for size in ("dense", "units-2")]
     assert swept(exp_dir, tiny_data) == one + expected

@@ -123,12 +123,12 @@ def test_of_a_model_pruned_to_one_size_only_that_is_decoded(tmp_path, run):
 
 
 def test_a_cell_that_is_done_is_not_decoded_again(omni, run, capsys):
-    run("--levels", "0", "0.5")
+    run("--subnets", "0", "0.5")
     before = (omni / "results.jsonl").read_bytes()
-    run("--levels", "0", "0.5")
+    run("--subnets", "0", "0.5")
     assert (omni / "results.jsonl").read_bytes() == before
     assert "4 cells: 4 done before, 0 to decode in 0 runs" in capsys.readouterr().out
-    results = run("--levels", "0", "0.5", "0.75", "--modes", "simulated", "chunk-wise")
+    results = run("--subnets", "0", "0.5", "0.75", "--modes", "simulated", "chunk-wise")
     assert len(results) == len(set(cells(results))) == 2 * 3 * 2
 
 
@@ -152,27 +152,27 @@ def test_an_interrupted_sweep_goes_on(omni, run, monkeypatch):
 
 
 def test_another_checkpoint_under_the_same_name_is_decoded_anew(omni, run):
-    first = run("--levels", "0.5", "--splits", "test-b")
+    first = run("--subnets", "0.5", "--splits", "test-b")
     write_checkpoint(omni, seed=1)
-    both = run("--levels", "0.5", "--splits", "test-b")
+    both = run("--subnets", "0.5", "--splits", "test-b")
     assert len(both) == 2 and cells(both[:1]) == cells(both[1:])
     assert both[0].weights == first[0].weights != both[1].weights
     assert both[0].train_updates == both[1].train_updates
 
 
 def test_a_line_that_names_no_weights_is_no_cell(omni, run):
-    (result,) = run("--levels", "0", "--splits", "test-b")
+    (result,) = run("--subnets", "0", "--splits", "test-b")
     line = result.to_dict()
     for name in ("subnet", "settings", "weights", "recogs"):
         line.pop(name)
     (omni / "results.jsonl").write_text(json.dumps(line) + "\n")
-    old, new = run("--levels", "0", "--splits", "test-b")
+    old, new = run("--subnets", "0", "--splits", "test-b")
     assert (old.subnet, old.weights) == ("dense", "")
     assert new.weights == result.weights
 
 
 def test_other_settings_of_a_method_are_other_cells(omni, run):
-    one = ["--levels", "0", "--splits", "test-b", "--methods", *METHODS]
+    one = ["--subnets", "0", "--splits", "test-b", "--methods", *METHODS]
     assert len(run(*one)) == 2
     results = run(*one, "--beam-size", "2")
     assert [(r.method, r.settings) for r in results] == [
@@ -183,7 +183,7 @@ def test_other_settings_of_a_method_are_other_cells(omni, run):
 
 
 def test_the_weights_that_are_decoded_are_those_the_supernet_bakes(omni, run):
-    results = run("--levels", "0.5", "--splits", "test-b", "--use-averaged-model", "false")
+    results = run("--subnets", "0.5", "--splits", "test-b", "--use-averaged-model", "false")
     torch.manual_seed(0)
     model = make_model(CONFIG.model, len(TOKENS))
     with torch.no_grad():
@@ -218,7 +218,7 @@ def test_what_decoding_did_of_the_dense_model_is_not_done_again(dense, run, corp
     system = write_system(tmp_path / "omni.yaml")
     modes = ["--modes", "simulated", "chunk-wise"]
     results = run(
-        "--system", system, "--levels", "0", "0.5", "--splits", "test-b", *modes, exp_dir="dense"
+        "--system", system, "--subnets", "0", "0.5", "--splits", "test-b", *modes, exp_dir="dense"
     )
     assert [(r.system, r.mode) for r in results[2:]] == [
         ("one_shot", "simulated"),
@@ -230,7 +230,7 @@ def test_without_a_system_a_dense_model_is_all_there_is(dense, run):
     results = run("--splits", "test-b", "--system-name", "small", exp_dir="dense")
     assert [(r.system, r.subnet) for r in results] == [("small", "dense")]
     with pytest.raises(RecipeError, match="holds no supernet.*conf/systems/one_shot.yaml"):
-        run("--levels", "0.5", exp_dir="dense")
+        run("--subnets", "0.5", exp_dir="dense")
 
 
 def test_a_system_of_one_shot_pruning_says_how(dense, run, tmp_path):
@@ -260,7 +260,7 @@ def test_a_small_dense_model_has_the_name_of_what_it_is_as_small_as(dense, run, 
 
 def test_a_result_is_of_the_system_that_was_trained(omni, run):
     (omni / "system.yaml").write_text("name: mine\n")
-    one = ["--splits", "test-b", "--levels"]
+    one = ["--splits", "test-b", "--subnets"]
     assert [r.system for r in run(*one, "0")] == ["mine"]
     assert [r.system for r in run(*one, "0.5", "--system-name", "b")] == ["mine", "b"]
 
@@ -281,12 +281,12 @@ def test_it_prints_a_line_a_cell_and_the_rest_goes_to_the_log(omni, run, capsys)
 
 
 def test_it_records_its_commands_and_what_it_covers(omni, run):
-    for more in (["--levels", "0"], ["--levels", "0"], ["--levels", "0.5"]):
+    for more in (["--subnets", "0"], ["--subnets", "0"], ["--subnets", "0.5"]):
         run(*more, "--splits", "test-b")
     record = json.loads((omni / "sweep.json").read_text())
     assert len(record["commands"]) == 2
     assert record["commands"][1].startswith("python3 -m omni_emformer.sweep --exp-dir ")
-    assert "--levels 0.5 --splits test-b" in record["commands"][1]
+    assert "--subnets 0.5 --splits test-b" in record["commands"][1]
     covered = record["coverage"]["omni"]
     assert covered["pattern"] == "8x1" and covered["num_weights"] == 10
     # Of each layer: query, key and value, output, and two matrices of the feed-forward part.
@@ -312,9 +312,9 @@ def test_a_split_is_loaded_once(omni, run, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--levels", "1.0"], "level 1.0: "),
-        (["--levels", "-0.5"], "level -0.5: "),
-        (["--levels", "0.5", "0.501"], "--levels 0.5 0.501: both are called 0.50"),
+        (["--subnets", "1.0"], "level 1.0: "),
+        (["--subnets", "-0.5"], "level -0.5: "),
+        (["--subnets", "0.5", "0.501"], "--subnets 0.5 0.501: both are called 0.50"),
         (["--splits", "test-c"], "--splits test-c: corpus .* has .*test-a"),
         (["--epoch", "9"], "epoch-9.pt: no such checkpoint"),
         (["--system", "conf/systems/omni.yaml"], "has a supernet of its own; leave out --system"),
@@ -334,7 +334,8 @@ def test_a_missing_experiment_is_not_made(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--colour", "1"], ["--method", "greedy_search"], ["--methods", "viterbi"], ["all"]]
+    "words",
+    [["--colour", "1"], ["--compare-encoders", "true"], ["--methods", "viterbi"], ["all"]],
 )
 def test_an_option_it_has_not_is_a_usage_error(omni, run, words, capsys):
     with pytest.raises(SystemExit) as e:

@@ -113,7 +113,7 @@ def test_the_recipes_options_go_behind_two_dashes(capsys):
 
 
 def test_a_mistake_is_one_line(tmp_path):
-    words = ["--recipe", str(tmp_path), "--exp-dir", str(tmp_path), "--sparsity", "0.5"]
+    words = ["--recipe", str(tmp_path), "--exp-dir", str(tmp_path), "--subnet", "0.5"]
     done = subprocess.run(
         [sys.executable, "-m", "omni_plugin.icefall", "bake", *words],
         cwd=RECIPE,

@@ -71,7 +71,7 @@ def test_the_masked_model_gives_bit_for_bit_what_its_baked_checkpoint_gives(
 ):
     options = ("--exp-dir", "exp", "--epoch", 2, "--avg", 1, "--use-averaged-model", averaged)
     out = f"baked-{averaged}"
-    trained.omni("bake", *options, "--sparsity", 0.7, "--out-dir", out)
+    trained.omni("bake", *options, "--subnet", 0.7, "--out-dir", out)
     words = [trained.case.recipe, "exp", 2, averaged, f"{out}/0.70/epoch-99.pt", 0.7]
     done = trained("-m", "tests.omni_plugin.icefall.compare", *words)
     said = json.loads(done.stdout.splitlines()[-1])
@@ -80,7 +80,7 @@ def test_the_masked_model_gives_bit_for_bit_what_its_baked_checkpoint_gives(
 
 
 def test_a_sweep_decodes_by_the_recipes_own_script_each_level_once(trained: Runner):
-    words = [*BAKE, "--sparsity", "dense", 0.9, "--", *trained.case.decode]
+    words = [*BAKE, "--subnets", "dense", 0.9, "--", *trained.case.decode]
     said = trained.omni("sweep", *words).stdout
     assert "2 cells: 0 done before" in said
     results = trained.folder / "exp/omni/epoch-2-avg-1/results.jsonl"
