@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from emformer.bootstrap import wer_interval
 from emformer.data.asr_datamodule import AsrDataModule, batch_texts
 from emformer.decoding.model import DecodingInfo
 from emformer.decoding.options import search_settings
@@ -22,6 +21,7 @@ from emformer.experiment.description import package_versions
 from emformer.experiment.logs import setup_logging
 from emformer.experiment.revision import git_revision
 from emformer.model import Transducer
+from emformer.scoring.bootstrap import wer_interval
 from emformer.scoring.results import CHUNK_WISE, Result, append_result
 from emformer.scoring.wer import ErrorCounts, Utterance, write_errs, write_recogs, write_summary
 

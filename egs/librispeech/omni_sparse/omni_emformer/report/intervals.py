@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emformer.bootstrap import REPLICATIONS
+from emformer.scoring.bootstrap import REPLICATIONS
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from emformer.bootstrap import pair_up, paired_difference
 from emformer.errors import RecipeError
+from emformer.scoring.bootstrap import pair_up, paired_difference
 from emformer.scoring.results import CHUNK_WISE, Result, read_results
 from emformer.scoring.wer import Utterance, count_errors, read_recogs
 from omni_emformer.search.results import Choice

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emformer.bootstrap import pair_up, paired_difference, wer_interval
 from emformer.errors import RecipeError
+from emformer.scoring.bootstrap import pair_up, paired_difference, wer_interval
 from emformer.scoring.wer import Utterance, count_errors, write_recogs
 
 RECIPE = Path(__file__).resolve().parents[2]
@@ -89,7 +89,7 @@ def test_blocks_of_replications_cover_all(monkeypatch):
     drawn = []
     percentile = np.percentile
     monkeypatch.setattr(np, "percentile", lambda x, q: drawn.append(len(x)) or percentile(x, q))
-    monkeypatch.setattr("emformer.bootstrap._DRAWS_AT_ONCE", 700)
+    monkeypatch.setattr("emformer.scoring.bootstrap._DRAWS_AT_ONCE", 700)
     paired_difference(system(0.1), system(0.2), replications=1001)
     assert drawn == [1001]
 

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from emformer.bootstrap import paired_difference
+from emformer.scoring.bootstrap import paired_difference
 from emformer.scoring.wer import Utterance
 from omni_emformer.report.intervals import ratio_interval
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from emformer.bootstrap import paired_difference
 from emformer.errors import RecipeError
 from emformer.report import newest_results
+from emformer.scoring.bootstrap import paired_difference
 from emformer.scoring.results import Result, append_result
 from emformer.scoring.wer import Utterance, count_errors, write_recogs
 from omni_emformer.report.__main__ import write_report
