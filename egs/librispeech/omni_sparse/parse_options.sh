@@ -2,7 +2,7 @@
 # Kaldi-style command-line options for shell scripts. Source it after the defaults:
 #   stage=0                     ./run.sh --stage 3  sets $stage (any variable that is defined)
 #   help_message="Usage: ..."   ./run.sh --help     prints it
-#   old_spellings="levels=subnets"  ./run.sh --levels 0  sets $subnets, and says so
+#   _old_spellings="levels=subnets"  ./run.sh --levels 0  sets $subnets, and says so
 # A boolean default (true or false) takes only true or false. Dashes in names stand for underscores.
 
 _option_error() {
@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
       _name=${1#--}
       _name=${_name//-/_}
       [[ $_name =~ ^[a-z][a-z0-9_]*$ ]] || _option_error "invalid option '$1'"
-      for _spelling in ${old_spellings:-}; do
+      for _spelling in ${_old_spellings:-}; do
         if [ "$_name" = "${_spelling%%=*}" ]; then
           _name=${_spelling#*=}
           echo "note: $1 is now called --${_name//_/-}" >&2

@@ -39,7 +39,6 @@ set=k2
 python=
 dry_run=false
 
-old_spellings="levels=subnets"
 help_message=$(cat <<'EOF'
 Usage: ./run.sh [--stage N] [--stop-stage N] [--option value ...]
 
@@ -121,7 +120,9 @@ Others
 EOF
 )
 
-_caller_dir=$PWD  # no option: those have no underscore in front
+# No options: those have no underscore in front.
+_caller_dir=$PWD
+_old_spellings="levels=subnets"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./parse_options.sh
 . ./side_by_side.sh

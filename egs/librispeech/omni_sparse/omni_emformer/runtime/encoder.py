@@ -15,18 +15,18 @@ from emformer.encoder import States
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import CLayer, Library, load_library, matrix_of
 
-_SOURCE = Path(__file__).with_name("runtime_step.c")
+_SOURCE = Path(__file__).with_name("step.c")
 _ACTIVATIONS = {nn.ReLU: 1, nn.GELU: 2, nn.SiLU: 3}
 
 
 class _Norm(ctypes.Structure):
-    """``norm`` of runtime_step.c."""
+    """``norm`` of step.c."""
 
     _fields_ = [("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p)]
 
 
 class _Layer(ctypes.Structure):
-    """``emformer_layer`` of runtime_step.c."""
+    """``emformer_layer`` of step.c."""
 
     _fields_ = [
         *((name, CLayer) for name in ("query", "key_value", "out", "up", "down")),
@@ -35,7 +35,7 @@ class _Layer(ctypes.Structure):
 
 
 class _Emformer(ctypes.Structure):
-    """``emformer`` of runtime_step.c."""
+    """``emformer`` of step.c."""
 
     _fields_ = [
         ("layers", ctypes.POINTER(_Layer)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ def use_instructions(name: str, source: Path, monkeypatch: pytest.MonkeyPatch) -
     """Let a C file's functions be those of an instruction set; skips where there are none."""
     library, number = load_library(source), INSTRUCTIONS.index(name)
     if library is None:
+        assert shutil.which(COMPILER[0]) is None, f"{source} could not be compiled"
         pytest.skip("NO C COMPILER: compiled code is not tested")
     if number > library.cpu:
         pytest.skip(f"this processor has no {name}")

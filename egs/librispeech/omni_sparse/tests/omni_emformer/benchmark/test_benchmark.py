@@ -9,6 +9,7 @@ import pytest
 from emformer.errors import RecipeError
 from emformer.scoring.results import read_results
 from omni_emformer.benchmark import __main__ as benchmark
+from omni_emformer.benchmark import measure
 from omni_emformer.benchmark import page as benchmark_page
 from omni_emformer.benchmark.files import DENSE, INT8, PACKED, PACKED_INT8, SPARSE
 from omni_emformer.benchmark.memory import peak_memory
@@ -34,7 +35,7 @@ def exp_dir(tmp_path_factory, tiny_data):
 def folder(exp_dir, tiny_data):
     """Where the benchmark wrote."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmark, "peak_memory", lambda folder, way: 1_000_000)
+        patch.setattr(measure, "peak_memory", lambda folder, way: 1_000_000)
         words = ["--exp-dir", str(exp_dir), "--data-dir", str(tiny_data), "--utterances", "3"]
         benchmark.main([*words, "--splits", "test-clean"])
     return exp_dir / "export"

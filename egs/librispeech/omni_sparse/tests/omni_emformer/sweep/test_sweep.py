@@ -13,6 +13,7 @@ import yaml
 
 from emformer import decode, streaming_decode
 from emformer.config import Config, ModelConfig, TrainingConfig
+from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding.model import fingerprint
 from emformer.errors import RecipeError
 from emformer.experiment.averaging import RunningAverage
@@ -295,13 +296,13 @@ def test_it_records_its_commands_and_what_it_covers(omni, run):
 
 def test_a_split_is_loaded_once(omni, run, monkeypatch):
     loaded = []
-    honest = sweep.AsrDataModule.test_dataloader
+    honest = AsrDataModule.test_dataloader
 
     def counted(self, split, *more):
         loaded.append(split)
         return honest(self, split, *more)
 
-    monkeypatch.setattr(sweep.AsrDataModule, "test_dataloader", counted)
+    monkeypatch.setattr(AsrDataModule, "test_dataloader", counted)
     run("--modes", "simulated", "chunk-wise")
     assert loaded == list(SECONDS)
 
