@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -18,9 +20,38 @@ def named(kinds: Mapping[str, T], what: str, name: str) -> T:
     Raises:
       OmniError: Nothing is; ``what`` says what it would be.
     """
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         raise OmniError(f"{what} {name!r} is unknown; known: {', '.join(kinds)}")
     return kinds[name]
+
+
+@contextmanager
+def said_of(where: str) -> Iterator[None]:
+    """Errors within it say first where the fault stands."""
+    try:
+        yield
+    except OmniError as e:
+        raise OmniError(f"{where}: {e}") from None
+
+
+@contextmanager
+def called(own: str, where: str) -> Iterator[None]:
+    """Errors within it have ``where`` in place of the name that settings give themselves."""
+    try:
+        yield
+    except OmniError as e:
+        text = str(e)
+        begin = text.startswith((f"{own}.", f"{own}:"))
+        raise OmniError(where + text[len(own) :] if begin else text) from None
+
+
+def check_rules(rules: Iterable[str], where: str) -> None:
+    """Raises OmniError where a rule is no regular expression."""
+    for rule in rules:
+        try:
+            re.compile(rule)
+        except re.error as e:
+            raise OmniError(f"{where}: {rule!r} is not a regular expression: {e}") from None
 
 
 def with_defaults(
@@ -57,21 +88,42 @@ def checked(cls: type, data: Any, where: str) -> dict[str, Any]:
         if name not in kinds:
             raise OmniError(f"{where}: unknown {name!r}; known: {', '.join(kinds)}")
         if not _fits(value, kinds[name]):
-            needs = "a name and options" if "Mapping" in kinds[name] else f"of type {kinds[name]}"
-            raise OmniError(f"{where}.{name}: {value!r} is not {needs}")
-        values[name] = tuple(value) if kinds[name].startswith("tuple") else value
+            raise OmniError(f"{where}.{name}: {value!r} is not {_needs(name, value, kinds[name])}")
+        values[name] = tuple(value) if isinstance(value, list) else value
     return values
 
 
+def _needs(name: str, value: Any, kind: str) -> str:
+    if "Mapping" in kind:
+        like = value if isinstance(value, str) else "..."
+        return f"a name and options; write {name}: {{name: {like}}}"
+    if kind.startswith("tuple") and not isinstance(value, (list, tuple)):
+        return f"of type {kind}; write [{value!r}]"
+    return f"of type {kind}"
+
+
+def check_fields(settings: Any, where: str) -> None:
+    """For ``__post_init__`` of a frozen dataclass: :func:`checked`, and tuples in place of lists.
+
+    Raises:
+      OmniError: A value is of another type; ``where`` says whose.
+    """
+    given = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    for name, value in checked(type(settings), given, where).items():
+        object.__setattr__(settings, name, value)
+
+
 def _fits(value: Any, kind: str) -> bool:
+    if kind.endswith(" | None"):
+        return value is None or _fits(value, kind.removesuffix(" | None"))
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind.startswith("tuple"):
         inner = kind[len("tuple[") :].split(",")[0]
         return isinstance(value, (list, tuple)) and all(_fits(item, inner) for item in value)
     if kind.startswith("Mapping"):
         return isinstance(value, Mapping) and "name" in value
-    if kind.endswith("None"):
-        return value is None or isinstance(value, Mapping)
+    if kind not in ("float", "int", "str", "bool"):  # settings within settings
+        return isinstance(value, Mapping) or type(value).__name__ == kind
     if kind == "float":
         return number
     if kind == "int":

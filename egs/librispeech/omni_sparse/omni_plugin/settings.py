@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from omni_plugin.distillation import DISTILLATIONS
 from omni_plugin.errors import OmniError
-from omni_plugin.options import checked
+from omni_plugin.options import called, check_fields, check_rules, checked, said_of
+from omni_plugin.patterns import Pattern, make_pattern
+from omni_plugin.sampling import LevelSpace, Schedule, check_sampler, make_ramp
+
+#: What is validated where nothing is said, as far as a run's sparsities go.
+VALID_LEVELS = (0.0, 0.5, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,12 @@ class DistillationSettings:
     teacher_dropout: bool = True
 
     def __post_init__(self) -> None:
+        check_fields(self, "sparsity.distillation")
         if self.kind not in DISTILLATIONS:
             raise OmniError(
                 f"sparsity.distillation.kind is {self.kind!r}; known: {', '.join(DISTILLATIONS)}"
             )
-        if not self.weight >= 0:
+        if not 0 <= self.weight < math.inf:
             raise OmniError(f"sparsity.distillation.weight is {self.weight}; it must be >= 0")
         if not 0 <= self.start <= 1:
             raise OmniError(f"sparsity.distillation.start is {self.start}; it must lie in [0, 1]")
@@ -70,6 +77,10 @@ class SparsitySettings:
       distillation: None for none.
       adaptive_dropout: Scale dropout by the density of the sub-network.
       valid_levels: Validated in training and decoded by the sweep; dense and sparsest always are.
+        None for those of 0.5, 0.7, 0.8 and 0.9 that do not exceed ``max_sparsity``.
+
+    Raises:
+      OmniError: A value is of another type or impossible, for itself or beside the others.
     """
 
     pattern: str = "8x1"
@@ -91,15 +102,64 @@ class SparsitySettings:
     freeze_from: float = 0.6
     distillation: DistillationSettings | None = None
     adaptive_dropout: bool = True
-    valid_levels: tuple[float, ...] = (0.0, 0.5, 0.7, 0.8, 0.9)
+    valid_levels: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self, "sparsity")
         if self.refresh_every < 1:
             raise OmniError(f"sparsity.refresh_every is {self.refresh_every}; it must be >= 1")
         for name in ("freeze_from", "grow_from", "grow_until", "shrink"):
             if not 0 <= getattr(self, name) <= 1:
                 value = getattr(self, name)
                 raise OmniError(f"sparsity.{name} is {value}; it must lie in [0, 1]")
+        if isinstance(self.distillation, Mapping):
+            part = checked(DistillationSettings, self.distillation, "sparsity.distillation")
+            object.__setattr__(self, "distillation", DistillationSettings(**part))
+        check_rules(self.include, "sparsity.include")
+        check_rules(self.exclude, "sparsity.exclude")
+        if 0 < self.grow_until < self.grow_from:
+            raise OmniError(
+                f"sparsity.grow_until {self.grow_until} is below grow_from {self.grow_from}"
+            )
+        with said_of("sparsity"):
+            self._check_sparsities(make_pattern(self.pattern, self.score))
+            self.make_schedule()
+        with said_of("sparsity.sampler"):
+            sampler = check_sampler(self.sampler)
+        if self.distillation and not sampler.teaches:
+            raise OmniError(
+                f"sparsity.distillation: with the sampler {self.sampler['name']} no pass of "
+                "the full network comes before the others on their batch; use sandwich"
+            )
+
+    def _check_sparsities(self, pattern: Pattern) -> None:
+        self.make_space()
+        pattern.check_level(self.max_sparsity, "max_sparsity")
+        if self.max_layer_sparsity:
+            pattern.check_level(self.max_layer_sparsity, "max_layer_sparsity")
+        for level in self.valid_levels or ():
+            pattern.check_level(level, "valid_levels")
+
+    def sizes(self) -> list[float]:
+        """Sparsities that are validated and decoded: ascending, with the extremes."""
+        levels = self.valid_levels
+        if levels is None:
+            levels = [level for level in VALID_LEVELS if level <= self.max_sparsity]
+        return sorted({0.0, *levels, self.max_sparsity})
+
+    def make_space(self) -> LevelSpace:
+        """The sparsities that may be drawn."""
+        spread = self.layer_spread, self.max_layer_sparsity
+        return LevelSpace(self.max_sparsity, self.levels, *spread)
+
+    def make_schedule(self) -> Schedule:
+        """Which sparsities are in play when."""
+        options = dict(self.ramp)
+        ramp = make_ramp(options.pop("name"), options.pop("start", 0.0), options.pop("end", 1.0))
+        if options:
+            raise OmniError(f"ramp: unknown {next(iter(options))!r}")
+        growth = self.grow_from, max(self.grow_from, self.grow_until)
+        return Schedule(self.max_sparsity, ramp, *growth)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, with lists for tuples."""
@@ -115,8 +175,5 @@ class SparsitySettings:
         Raises:
           OmniError: An unknown key or a value of another type; ``where`` says where it stands.
         """
-        values = checked(cls, data or {}, where)
-        if values.get("distillation") is not None:
-            part = checked(DistillationSettings, values["distillation"], f"{where}.distillation")
-            values["distillation"] = DistillationSettings(**part)
-        return cls(**values)
+        with called("sparsity", where):
+            return cls(**checked(cls, data or {}, "sparsity"))

@@ -12,7 +12,7 @@ from torch import nn
 from omni_plugin.distillation import AdaptiveDropout
 from omni_plugin.errors import OmniError
 from omni_plugin.patterns import make_pattern
-from omni_plugin.sampling import LevelSpace, Pass, Schedule, make_ramp, make_sampler
+from omni_plugin.sampling import Pass, make_sampler
 from omni_plugin.settings import SparsitySettings
 from omni_plugin.supernet import SubNet, SuperNet
 
@@ -25,20 +25,6 @@ def make_supernet(model: nn.Module, settings: SparsitySettings) -> SuperNet:
     """
     pattern = make_pattern(settings.pattern, settings.score)
     return SuperNet(model, pattern, settings.include, settings.exclude, settings.max_sparsity)
-
-
-def make_schedule(settings: SparsitySettings) -> Schedule:
-    """Which sparsities are in play when, by settings.
-
-    Raises:
-      OmniError: They are impossible.
-    """
-    options = dict(settings.ramp)
-    ramp = make_ramp(options.pop("name"), options.pop("start", 0.0), options.pop("end", 1.0))
-    if options:
-        raise OmniError(f"sparsity.ramp: unknown {next(iter(options))!r}")
-    growth = settings.grow_from, max(settings.grow_from, settings.grow_until)
-    return Schedule(settings.max_sparsity, ramp, *growth)
 
 
 class OmniTraining:
@@ -70,26 +56,13 @@ class OmniTraining:
     ) -> None:
         self.settings, self.total_updates = settings, total_updates
         self.supernet = make_supernet(model, settings)
-        space = LevelSpace(
-            settings.max_sparsity,
-            settings.levels,
-            settings.layer_spread,
-            settings.max_layer_sparsity,
-        )
         options = dict(settings.sampler)
-        name, schedule = options.pop("name"), make_schedule(settings)
+        name, space, schedule = options.pop("name"), settings.make_space(), settings.make_schedule()
         self.sampler = make_sampler(
             name, self.supernet, space, schedule, total_updates, seed, rank, **options
         )
-        if settings.distillation and not self.sampler.teaches:
-            raise OmniError(
-                f"sparsity.distillation: with the sampler {name} no pass of "
-                "the full network comes before the others on their batch; use sandwich"
-            )
         self.dropout = AdaptiveDropout(model)
-        # The extremes are always among them.
-        levels = sorted({0.0, *settings.valid_levels, settings.max_sparsity})
-        self.valid_subnets = {level: self.supernet.subnet(level) for level in levels}
+        self.valid_subnets = {level: self.supernet.subnet(level) for level in settings.sizes()}
 
     def passes(self, update: int) -> tuple[Pass, ...]:
         """Sub-networks of an update (counted from 0); ranks the blocks anew where that is due."""

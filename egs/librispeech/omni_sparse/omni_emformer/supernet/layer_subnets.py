@@ -47,7 +47,7 @@ class LayerSubnets(Subnets):
         found = supernet_of(self.model, self._state["method"]["inner"], self.info.checkpoint)
         if found is not None:
             self.settings, self.supernet = found
-            sparsities = sorted({0.0, *self.settings.valid_levels, self.settings.max_sparsity})
+            sparsities = self.settings.sizes()
         sizes = [DENSE, *self.layers.sizes[1:]]
         self._named = {_name(size, x): (size, x) for size in sizes for x in sparsities}
 

@@ -62,7 +62,7 @@ class Subnets:
             return [0.0]
         if not self.one_shot and self.settings.grow_from >= 1:
             return [self.settings.max_sparsity]  # no other size was trained
-        return sorted({0.0, *self.settings.valid_levels, self.settings.max_sparsity})
+        return self.settings.sizes()
 
     def make(self, level: float | str) -> tuple[Transducer, DecodingInfo]:
         """The sub-network of a global level, or one that a search has named, such as ``front/3``.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -43,8 +44,17 @@ class Selector(ABC):
 
     def __init__(self, number: int, smallest: int, remove: int, **options: Any) -> None:
         self.number, self.smallest, self.remove = number, smallest, remove
-        self.options = with_defaults(type(self).__name__, self.defaults, options)
+        self.options = self.complete(options)
         self.removed: list[int] = []
+
+    @classmethod
+    def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings, with the defaults of those that are not given.
+
+        Raises:
+          OmniError: One is unknown, of another type, or impossible.
+        """
+        return with_defaults(cls.__name__, cls.defaults, options)
 
     @property
     def score_init(self) -> float:
@@ -99,10 +109,12 @@ class IterativeZeroOut(Selector):
     # Published is a start of 10; at a rate of 0.01 that is a thousand updates away from 0.
     defaults = {"score_init": 4.0, "zero_out": -5.0, "penalty_weight": 5.0}
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if self.options["penalty_weight"] < 0:
-            raise OmniError(f"penalty_weight is {self.options['penalty_weight']}; it must be >= 0")
+    @classmethod
+    def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        found = super().complete(options)
+        if not 0 <= found["penalty_weight"] < math.inf:
+            raise OmniError(f"penalty_weight is {found['penalty_weight']}; it must be >= 0")
+        return found
 
     def gates(self, scores: Tensor, iteration: int) -> Tensor:
         return scores.sigmoid()
@@ -123,6 +135,12 @@ SELECTORS: dict[str, type[Selector]] = {
     "simple_top_k": SimpleTopK,
     "iterative_zero_out": IterativeZeroOut,
 }
+
+
+def check_selector(settings: Mapping[str, Any]) -> None:
+    """Raises OmniError where no selector is called so, or it refuses its options."""
+    options = dict(settings)
+    named(SELECTORS, "selector", options.pop("name")).complete(options)
 
 
 def make_selector(name: str, *args: Any, **options: Any) -> Selector:

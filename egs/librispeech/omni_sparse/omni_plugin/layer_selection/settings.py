@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from omni_plugin.errors import OmniError
-from omni_plugin.options import checked
+from omni_plugin.layer_selection.selectors import check_selector
+from omni_plugin.options import called, check_fields, check_rules, checked, said_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class LayerSelectionSettings:
     heads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self, "layers")
         if not 0 <= self.start <= self.end <= 1:
             raise OmniError(
                 f"layers.start {self.start} and layers.end {self.end}: needs 0 <= start <= end <= 1"
@@ -50,10 +53,15 @@ class LayerSelectionSettings:
         if not 0 <= self.layer_drop < 1:
             raise OmniError(f"layers.layer_drop is {self.layer_drop}; it must lie in [0, 1)")
         for name in ("score_lr", "subnet_weight"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise OmniError(f"layers.{name} is {getattr(self, name)}; it must be >= 0")
         if not self.sizes:
             raise OmniError("layers.sizes is empty; give the sizes to train beside the whole model")
+        if not all(0 < size < math.inf for size in self.sizes):
+            raise OmniError(f"layers.sizes is {list(self.sizes)}; all must be above 0 and finite")
+        check_rules(self.heads, "layers.heads")
+        with said_of("layers.selector"):
+            check_selector(self.selector)
 
     def counts(self, number: int) -> list[int]:
         """Units of each size but the whole model, ascending.
@@ -88,7 +96,8 @@ class LayerSelectionSettings:
         Raises:
           OmniError: An unknown key or a value of another type; ``where`` says where it stands.
         """
-        return cls(**checked(cls, data or {}, where))
+        with called("layers", where):
+            return cls(**checked(cls, data or {}, "layers"))
 
 
 def _count(size: float, number: int) -> int:

@@ -3,7 +3,7 @@
 
 from omni_plugin.sampling.draws import LevelSpace, generator
 from omni_plugin.sampling.ramp import RAMPS, CubicRamp, LinearRamp, Ramp, make_ramp
-from omni_plugin.sampling.samplers import SAMPLERS, Pass, Sampler, make_sampler
+from omni_plugin.sampling.samplers import SAMPLERS, Pass, Sampler, check_sampler, make_sampler
 from omni_plugin.sampling.schedule import Schedule, Span
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Sampler",
     "Schedule",
     "Span",
+    "check_sampler",
     "generator",
     "make_ramp",
     "make_sampler",

@@ -17,7 +17,7 @@ class Ramp(ABC):
     """
 
     def __init__(self, start: float, end: float) -> None:
-        numbers = all(isinstance(x, (int, float)) for x in (start, end))
+        numbers = all(type(x) in (int, float) for x in (start, end))
         if not numbers or not 0 <= start <= end <= 1:
             raise OmniError(f"ramp from {start} to {end}: needs 0 <= start <= end <= 1")
         self.start, self.end = start, end

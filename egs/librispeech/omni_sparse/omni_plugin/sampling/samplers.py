@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,22 @@ class Sampler(ABC):
     ) -> None:
         self.supernet, self.space, self.schedule = supernet, space, schedule
         self.total_updates, self.seed, self.rank = total_updates, seed, rank
-        self.options = with_defaults(type(self).__name__, self.defaults, options)
+        self.options = self.complete(options)
+
+    @classmethod
+    def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings, with the defaults of those that are not given.
+
+        Raises:
+          OmniError: One is unknown, of another type, or impossible.
+        """
+        found = with_defaults(cls.__name__, cls.defaults, options)
+        shares = _shares(found)
+        if not all(share >= 0 for share in shares) or not sum(shares) <= 1:
+            raise OmniError(
+                "dense_share {} and sparsest_share {} must be shares of one whole".format(*shares)
+            )
+        return found
 
     @abstractmethod
     def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
@@ -97,7 +112,7 @@ class Sampler(ABC):
 
     def mixed(self, rng: random.Random, span: Span) -> SubNet:
         """Densest, sparsest or in between, by the shares in the options."""
-        dense, sparsest = self._shares()
+        dense, sparsest = _shares(self.options)
         kind = rng.random()
         if kind < dense:
             return self.densest(span)
@@ -105,26 +120,16 @@ class Sampler(ABC):
             return self.sparsest(span)
         return self.between(rng, span)
 
-    def _shares(self) -> tuple[float, float]:
-        """Of the densest and of the sparsest among the sub-networks drawn at random."""
-        return self.options.get("dense_share", 0.0), self.options["sparsest_share"]
 
-    def _check_shares(self) -> None:
-        dense, sparsest = self._shares()
-        if min(dense, sparsest) < 0 or dense + sparsest > 1:
-            raise OmniError(
-                f"dense_share {dense} and sparsest_share {sparsest} must be shares of one whole"
-            )
+def _shares(options: Mapping[str, Any]) -> tuple[float, float]:
+    """Of the densest and of the sparsest among the sub-networks drawn at random."""
+    return options.get("dense_share", 0.0), options.get("sparsest_share", 0.0)
 
 
 class SingleSampler(Sampler):
     """One sub-network an update, which costs what a dense update costs."""
 
     defaults = {"dense_share": 0.3, "sparsest_share": 0.2}
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._check_shares()
 
     def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
         return (Pass(self.mixed(rng, span)),)
@@ -147,14 +152,14 @@ class SplitSampler(Sampler):
 
     defaults = {"parts": 2, "sparsest_share": 0.3, "dense_share": 0.0, "whole_share": 0.0}
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._check_shares()
-        if self.options["parts"] < 2:
-            raise OmniError(f"parts is {self.options['parts']}; a batch is split in 2 or more")
-        whole = self.options["whole_share"]
-        if not 0 <= whole <= 1:
-            raise OmniError(f"whole_share is {whole}; it must lie in [0, 1]")
+    @classmethod
+    def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        found = super().complete(options)
+        if found["parts"] < 2:
+            raise OmniError(f"parts is {found['parts']}; a batch is split in 2 or more")
+        if not 0 <= found["whole_share"] <= 1:
+            raise OmniError(f"whole_share is {found['whole_share']}; it must lie in [0, 1]")
+        return found
 
     def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
         whole = self.options["whole_share"]
@@ -180,11 +185,12 @@ class SandwichSampler(Sampler):
     defaults = {"random": 1, "sparsest": True, "sparsest_share": 0.0}
     teaches = True
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._check_shares()
-        if self.options["random"] < 0:
-            raise OmniError(f"random is {self.options['random']}; it must be 0 or more")
+    @classmethod
+    def complete(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        found = super().complete(options)
+        if found["random"] < 0:
+            raise OmniError(f"random is {found['random']}; it must be 0 or more")
+        return found
 
     def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
         found = [self.densest(span)]
@@ -202,6 +208,18 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "split": SplitSampler,
     "sandwich": SandwichSampler,
 }
+
+
+def check_sampler(settings: Mapping[str, Any]) -> type[Sampler]:
+    """The class of a sampler's settings, ``name`` and its options.
+
+    Raises:
+      OmniError: No sampler is called so, or it refuses its options.
+    """
+    options = dict(settings)
+    found = named(SAMPLERS, "sampler", options.pop("name"))
+    found.complete(options)
+    return found
 
 
 def make_sampler(name: str, *args: Any, **options: Any) -> Sampler:

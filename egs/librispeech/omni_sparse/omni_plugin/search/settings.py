@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from omni_plugin.errors import OmniError
+from omni_plugin.options import check_fields
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class SearchSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self, "search")
         for name in ("evaluations", "population", "sensitivity_levels"):
             least = 2 if name == "population" else 1
-            if getattr(self, name) < least:
-                raise OmniError(f"{name} is {getattr(self, name)}; it must be {least} or more")
+            value = getattr(self, name)
+            if value < least:
+                raise OmniError(f"search.{name} is {value}; it must be {least} or more")
         for name in ("spread", "keep"):
             if not 0 < getattr(self, name) <= 1:
-                raise OmniError(f"{name} is {getattr(self, name)}; it must lie in (0, 1]")
+                raise OmniError(f"search.{name} is {getattr(self, name)}; it must lie in (0, 1]")

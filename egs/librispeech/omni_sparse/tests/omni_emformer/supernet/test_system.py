@@ -198,15 +198,15 @@ def start(tiny_data, tiny_config, tmp_path, monkeypatch, capsys):
 IMPOSSIBLE = {
     "sparsity above 1": (
         {"max_sparsity": 1.2},
-        "error: sparsity: max_sparsity is 1.2; it must lie in [0, 1)",
+        "bad.yaml: sparsity: max_sparsity is 1.2; it must lie in [0, 1)",
     ),
     "sparsity of 1": (
         {"max_sparsity": 1},
-        "error: sparsity: max_sparsity is 1; it must lie in [0, 1)",
+        "bad.yaml: sparsity: max_sparsity is 1; it must lie in [0, 1)",
     ),
     "a negative level": (
         {"levels": [-0.5]},
-        "error: sparsity: levels is -0.5; it must lie in [0, 1)",
+        "bad.yaml: sparsity: levels is -0.5; it must lie in [0, 1)",
     ),
     "rules that match nothing": (
         {"include": ["^encoder[.]zipformer"]},
@@ -218,7 +218,7 @@ IMPOSSIBLE = {
     ),
     "an unknown sampler": (
         {"sampler": {"name": "triple"}},
-        "error: sparsity: sampler 'triple' is unknown; known: single,",
+        "bad.yaml: sparsity.sampler: sampler 'triple' is unknown; known: single,",
     ),
 }
 
@@ -227,7 +227,7 @@ IMPOSSIBLE = {
 def test_settings_that_are_impossible_end_the_stage_in_one_line(start, tmp_path, changes, said):
     status, errors = start(write_system(tmp_path / "bad.yaml", **changes))
     assert status == 1
-    assert len(errors) == 1 and errors[0].startswith(said)
+    assert len(errors) == 1 and said in errors[0]
 
 
 def test_the_stage_itself_ends_so(tmp_path):

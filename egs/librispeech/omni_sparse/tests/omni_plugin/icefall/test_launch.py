@@ -74,7 +74,8 @@ def test_settings_come_from_the_options_and_the_file(tmp_path):
     path = tmp_path / "settings.json"
     path.write_text('{"layer_spread": 0.1}')
     words = ["--omni-pattern", "16x1", "--omni-levels", "0.5", "0.7", "--omni-settings", str(path)]
-    settings = settings_of(params_of(*words, "--omni-distillation", "alpha"))
+    words += ["--omni-sampler", "sandwich", "--omni-distillation", "alpha"]
+    settings = settings_of(params_of(*words))
     assert settings.pattern == "16x1" and settings.levels == (0.5, 0.7)
     assert settings.layer_spread == 0.1 and settings.distillation.kind == "alpha"
     path.write_text("{")
