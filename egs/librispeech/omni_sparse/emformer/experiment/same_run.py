@@ -9,8 +9,8 @@ from typing import Any
 from emformer.config import Config
 from emformer.errors import RecipeError
 
-# Settings that change no weight, or (num_epochs) that prolong a run.
-_FREE = {
+#: Settings that change no weight, or (num_epochs) that prolong a run.
+FREE = {
     "num_epochs", "num_workers", "log_interval", "valid_interval", "save_every_n", "keep_last_k",
 }  # fmt: skip
 
@@ -21,7 +21,7 @@ def check_same_run(
     """Refuse to go on from another run's checkpoint.
 
     Raises:
-      RecipeError: Names the first setting that differs. Those of ``_FREE`` may.
+      RecipeError: Names the first setting that differs. Those of :data:`FREE` may.
     """
     if state["tokens"] != tokens:
         raise RecipeError(f"{path}: trained with another BPE model; use another --exp-dir")
@@ -32,7 +32,7 @@ def check_same_run(
     for section, settings in config.to_dict().items():
         for name, value in settings.items():
             was = before[section][name]
-            if was != value and name not in _FREE:
+            if was != value and name not in FREE:
                 raise RecipeError(
                     f"{path}: trained with {section}.{name} {was}, now {value}; "
                     "use another --exp-dir"

@@ -6,7 +6,10 @@ to the second system's, paired over utterances and seeds. "Better" is reproduced
 interval lies below zero, and not reproduced where it lies above. "On par" is reproduced where the
 interval ends below :data:`ON_PAR`; it is not where the interval begins above zero otherwise, or
 where that of any single size begins above :data:`ON_PAR`. What is neither is inside the noise. A
-claim must hold on each test set. Where trainings are of different lengths, the claim says so.
+claim must hold on each test set. Where trainings are of different lengths, the claim says so, and
+has a verdict only if the claim's own ones cost no more than the others. Systems that were trained
+by other settings than their own are not compared, and no claim is reproduced by a network that says
+next to nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from emformer.scoring.results import DENSE
-from omni_emformer.report.costs import Cost, cost_of
+from omni_emformer.report.conditions import same_updates
+from omni_emformer.report.costs import cost_of
 from omni_emformer.report.intervals import Interval, ratio_interval
 from omni_emformer.report.networks import Ways
 from omni_emformer.report.runs import Runs
@@ -28,6 +32,8 @@ ONE_TRAINING = 1.1
 LEARNT = 50.0
 
 REPRODUCED, NOT, NOISE = "reproduced", "not reproduced", "inside the noise"
+#: Where the claim's own trainings are longer than the others', and cost more.
+UNLIKE = "of unlike trainings"
 
 
 @dataclass(frozen=True)
@@ -123,16 +129,22 @@ class Claims:
         if found is None:
             return None
         verdict = together(map(judge, found.found.values()))
+        own, other = cost_of(self.runs, a), cost_of(self.runs, b)
+        if self._mute(a):
+            return Verdict(a, text, f"mute: {', '.join(self._mute(a))}", NOT)
+        if self._other_budget(a, b) and own.whole_passes > other.whole_passes:
+            return Verdict(a, text + self._other_budget(a, b), found.text, UNLIKE)
         each = [interval for one in self._each(a, b) for interval in one.found.values()]
         if judge is is_on_par and any(interval.low > ON_PAR for interval in each):
             verdict = NOT
         return Verdict(a, text + self._other_budget(a, b), found.text, verdict)
 
     def _one_training(self) -> Verdict | None:
-        if not {"omni", "dense"} <= set(self.runs.systems):
+        if not {"omni", "dense"} <= set(self.runs.systems) or self.runs.unlike("omni", "dense"):
             return None
         omni, dense = cost_of(self.runs, "omni"), cost_of(self.runs, "dense")
         share = omni.whole_passes / dense.whole_passes
+        mute = self._mute("omni")
         holds = share <= ONE_TRAINING
         claim = f"all sizes cost at most {ONE_TRAINING} dense trainings, in passes"
         measured = (
@@ -148,18 +160,26 @@ class Claims:
                 claim = f"all sizes cost less than dense and pruned models, in passes{longer}"
         elif longer:  # what one dense training of another length costs says nothing
             return None
-        return Verdict("omni", claim, measured, REPRODUCED if holds else NOT)
+        if mute:
+            measured += f"; mute: {', '.join(mute)}"
+        return Verdict("omni", claim, measured, REPRODUCED if holds and not mute else NOT)
+
+    def _mute(self, label: str) -> list[str]:
+        """Sub-networks of a system that say next to nothing on any test set."""
+        found = [one for split in self.runs.splits() for one in self.runs.decoded(self.ways, split)]
+        named = (one.any.subnet for one in found if one.system == label and one.is_mute)
+        return list(dict.fromkeys(named))
 
     def _other_budget(self, a: str, b: str) -> str:
         """What the published claims are not about: trainings of different lengths."""
         own, other = cost_of(self.runs, a), cost_of(self.runs, b)
-        if _same_updates(own, other):
+        if same_updates(own.updates_each, other.updates_each):
             return ""
         return f"; here of {own.updates_each:,.0f} updates against {other.updates_each:,.0f}"
 
     def _sizes(self, a: str, b: str) -> list[str]:
         """Sub-networks that both have, from large to small; the whole model only against dense."""
-        if not {a, b} <= set(self.runs.systems):
+        if not {a, b} <= set(self.runs.systems) or self.runs.unlike(a, b):
             return []
         own, other = self.runs.networks(a), self.runs.networks(b)
         common = [name for name in own if name in other and (name != DENSE or b == "dense")]
@@ -181,6 +201,8 @@ class Claims:
             everything = [*own, *others]
             if not sizes or any(one is None or one.errors is None for one in everything):
                 return None
+            if any(one.is_mute for one in others):  # to be better than that says nothing
+                return None
             whole = self.runs.network(self.ways, split, self.runs.reference, DENSE)
             if whole is None or whole.rate.mean > LEARNT:
                 return None
@@ -190,11 +212,6 @@ class Claims:
                 return None
             found[split] = ratio_interval(sum(one.of(seeds) for one in own) - theirs, theirs)
         return Comparison(a, b, tuple(sizes), len(seeds), found)
-
-
-def _same_updates(one: Cost, other: Cost) -> bool:
-    """But for the few by which runs of equal epochs differ."""
-    return abs(one.updates_each - other.updates_each) <= 0.01 * other.updates_each
 
 
 def percent(found: Interval) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -18,6 +19,7 @@ from emformer.errors import RecipeError
 from emformer.experiment.metrics_log import read_records
 from emformer.scoring.results import DENSE, Result, read_results
 from emformer.scoring.wer import read_recogs
+from omni_emformer.report.conditions import Conditions, read_conditions
 from omni_emformer.sweep.record import read_sweep
 
 # Names of validation losses in metrics.jsonl: of the model itself, and of its sub-networks of fewer
@@ -45,6 +47,11 @@ class Experiment:
 
     folder: Path
     results: list[Result]
+
+    @functools.cached_property
+    def conditions(self) -> Conditions | None:
+        """How it was trained; see :func:`read_conditions`."""
+        return read_conditions(self.folder)
 
     @property
     def newest(self) -> Result:

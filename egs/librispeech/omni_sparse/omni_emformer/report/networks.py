@@ -14,6 +14,9 @@ from emformer.scoring.results import Result
 from omni_emformer.report.intervals import Interval, ratio_interval
 from omni_plugin.report import Difference
 
+#: A network is mute where as large a share of the words is missing, or wrong.
+MUTE = 0.95
+
 
 class Ways(NamedTuple):
     """How utterances were decoded.
@@ -74,6 +77,13 @@ class Network:
             low, high = zip(*(r.wer_ci95 for r in found), strict=True)
             return Interval(float(np.mean([r.wer for r in found])), min(low), max(high))
         return ratio_interval(100 * self.errors, self.words)
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether it says next to nothing, or nothing that is right."""
+        found = self.results.values()
+        missing = sum(r.del_ for r in found) / sum(r.num_words for r in found)
+        return missing >= MUTE or float(np.mean([r.wer for r in found])) >= 100 * MUTE
 
     def less(self, other: Network) -> Difference | None:
         """Its rate minus that of another one, of seeds that both have; None without texts."""

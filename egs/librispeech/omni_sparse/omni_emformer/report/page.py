@@ -29,6 +29,8 @@ def page(runs: Runs, plots: Mapping[Ways, str], more: Mapping[str, str], command
     sections = [
         f"# Results: {runs.experiments[0].newest.corpus}",
         _head(runs),
+        _set_apart(runs),
+        _mute(runs, main),
         _verdicts(claims),
         _wer_section(runs, main, plots[main]),
         f"## Training\n\n{_budget(runs)}",
@@ -81,6 +83,30 @@ def _seeds(runs: Runs) -> str:
             "has several seeds, over these (Student's t)."
         )
     return f"{number} seed{'s' if counts[-1] > 1 else ''} a system ({named}); {over}"
+
+
+def _set_apart(runs: Runs) -> str:
+    """Systems that were trained otherwise, which a reader must know before any table."""
+    lines = [f"- **{label}**: {'; '.join(why)}" for label, why in runs.set_apart().items()]
+    if not lines:
+        return ""
+    note = f"Trained otherwise than {runs.reference}, so that no difference to it is given:"
+    return "\n".join(["## Set apart", "", note, "", *lines])
+
+
+def _mute(runs: Runs, ways: Ways) -> str:
+    lines = []
+    for split in runs.splits():
+        found = [one for one in runs.decoded(ways, split) if one.is_mute]
+        lines += [
+            f"- **{one.system}, {one.any.subnet}** on {split}: WER {one.rate.mean:.2f} %, "
+            f"{100 * one.any.del_ / one.any.num_words:.1f} % of the words are missing"
+            for one in found
+        ]
+    if not lines:
+        return ""
+    note = "These networks say next to nothing, or nothing that is right; no claim rests on them:"
+    return "\n".join(["## Mute", "", note, "", *lines])
 
 
 def _verdicts(claims: Claims) -> str:

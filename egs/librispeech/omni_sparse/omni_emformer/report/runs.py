@@ -11,6 +11,7 @@ import numpy as np
 
 from emformer.errors import RecipeError
 from emformer.scoring.results import CHUNK_WISE, DENSE, Result
+from omni_emformer.report.conditions import differences, same_updates
 from omni_emformer.report.experiments import Experiment, Scores
 from omni_emformer.report.networks import Network, Ways
 from omni_plugin.report import Point, Style, styles
@@ -109,6 +110,25 @@ class Runs:
         own = {r.system for _, r in self.results_of(label)}
         return bool(trained) and not own & trained
 
+    def unlike(self, label: str, other: str) -> list[str]:
+        """In which settings trainings of two systems differ that are not the systems' own."""
+        pairs = ((e, o) for e in self.systems[label] for o in self.systems[other])
+        found = (text for e, o in pairs for text in differences(e.conditions, o.conditions))
+        return list(dict.fromkeys(found))
+
+    def set_apart(self) -> dict[str, list[str]]:
+        """Systems that are not compared with the reference, and why."""
+        found = {}
+        whole = self.systems[self.reference][0].newest.train_updates
+        for label, experiments in self.systems.items():
+            reasons = self.unlike(label, self.reference)
+            numbers = sorted({e.newest.train_updates for e in experiments})
+            if not all(same_updates(number, whole) for number in numbers):
+                reasons.append(f"{', '.join(f'{n:,}' for n in numbers)} updates of {whole:,}")
+            if reasons and label != self.reference:
+                found[label] = reasons
+        return found
+
     def networks(self, label: str) -> dict[str, Result]:
         """Any result of each sub-network of a system, by name."""
         return {r.subnet: r for _, r in reversed(self.results_of(label))}
@@ -171,10 +191,12 @@ class Runs:
     def points(self, ways: Ways, with_differences: bool = True) -> list[Point]:
         """Results of a way of decoding."""
         found = []
+        apart = self.set_apart()
         for split in self.splits():
             whole = self.network(ways, split, self.reference, DENSE)
             for one in self.decoded(ways, split):
                 own = with_differences and whole is not None and one is not whole
+                own = own and one.system not in apart
                 each = one.results.values()  # of layer selection, seeds may keep other units
                 found.append(
                     Point(
