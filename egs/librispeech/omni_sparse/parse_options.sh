@@ -3,13 +3,14 @@
 #   stage=0                     ./run.sh --stage 3  sets $stage (any variable that is defined)
 #   help_message="Usage: ..."   ./run.sh --help     prints it
 #   _old_spellings="levels=subnets"  ./run.sh --levels 0  sets $subnets, and says so
-# A boolean default (true or false) takes only true or false. Dashes in names stand for underscores.
+# A boolean default (true or false) takes only true or false, or nothing for true. Dashes in names stand for underscores.
 
 _option_error() {
   echo "error: $(basename "$0"): $1 (see $0 --help)" >&2
   exit 2
 }
 
+_given=()  # names and values, as they came
 while [ $# -gt 0 ]; do
   case "$1" in
     --help | -h)
@@ -29,6 +30,9 @@ while [ $# -gt 0 ]; do
           echo "note: $1 is now called --${_name//_/-}" >&2
         fi
       done
+      if [[ ${!_name-} =~ ^(true|false)$ && ( $# -lt 2 || $2 == --* ) ]]; then
+        set -- "$1" true "${@:2}"  # a switch alone is switched on
+      fi
       [[ $# -ge 2 && $2 != --* ]] || _option_error "option '$1' needs a value"
       if [ -z "${!_name+set}" ]; then
         _option_error "invalid option '$1'"
@@ -38,6 +42,7 @@ while [ $# -gt 0 ]; do
           true:* | false:*) _option_error "option '$1' takes true or false, not '$2'" ;;
         esac
         printf -v "$_name" '%s' "$2"
+        _given+=("$_name" "$2")
       fi
       shift 2
       ;;

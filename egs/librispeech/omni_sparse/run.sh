@@ -82,8 +82,8 @@ What to run on
              one_shot"  files of conf/systems, or YAML files of your own
                       (default: dense omni one_shot)
   --seeds "0 1 2"     each system is trained with each (default: 0)
-  --config FILE       model and training settings (default: conf/demo.yaml, for fsdd conf/fsdd.yaml,
-                      for LibriSpeech conf/librispeech.yaml), of all systems
+  --config FILE       model and training settings of all systems (default: what the corpus's file
+                      names: conf/demo.yaml, conf/fsdd.yaml, conf/librispeech.yaml)
   --on-the-fly true   compute features while training and decoding, store none
 
 Training (all systems alike)
@@ -99,7 +99,7 @@ Decoding
   --decoding-methods "greedy_search modified_beam_search fast_beam_search"  --beam-size N
 
 Sweep and report
-  --subnets "0 0.5 0.9"  of supernets and one_shot (default: those that the system validates)
+  --subnets "0 0.5 0.9"  sparsities or names of supernets and one_shot (default: those that the system validates)
   --sweep-methods "greedy_search modified_beam_search"
   --sweep-modes "simulated chunk-wise"  (default: chunk-wise)
   --report-dir DIR    of RESULTS.md and its plots (default: X)
@@ -116,7 +116,9 @@ Others
   --set k2|current    package set of install.sh, where none is active
   --python PATH       use the packages of this Python (e.g. of your icefall environment)
   --nj N              processes for data (default: all cores)
-  --dry-run true      print the commands of each stage and run none
+  --dry-run           print the commands of each stage and run none
+
+Lists take spaces or commas, and switches that are given alone are true.
 EOF
 )
 
@@ -140,6 +142,9 @@ from_caller() {
   fi
 }
 
+# How far a stage came, which a dry run does not.
+finished() { $dry_run || log "$@"; }
+
 # In a dry run, print a command instead of running it.
 run() {
   if $dry_run; then
@@ -151,11 +156,42 @@ run() {
   fi
 }
 
+# What this call was, but for its stages: $1 is where to begin, $2 (if given) where to end.
+same_call() {
+  local i words=("$0" --stage "$1")
+  [ -z "${2:-}" ] || words+=(--stop-stage "$2")
+  for ((i = 0; i < ${#_given[@]}; i += 2)); do
+    case ${_given[i]} in
+      stage | stop_stage | dry_run) ;;
+      *) words+=("--${_given[i]//_/-}" "${_given[i + 1]}") ;;
+    esac
+  done
+  printf '%q ' "${words[@]}" | sed 's/ $//'
+}
+
 # A stage's input, and the stage that makes it.
 need() {
   local path=$1 maker=$2
-  [ -e "$path" ] || $dry_run || fail "$path is missing; make it with ./run.sh --stage $maker" \
-    "--stop-stage $maker $same_options"
+  [ -e "$path" ] || $dry_run || fail "$path is missing; make it with $(same_call "$maker" "$maker")"
+}
+
+# The words of an option must be among these.
+choices() {
+  local name=$1 word
+  shift
+  [ -n "${!name// /}" ] || fail_usage "--${name//_/-} names nothing; known are $*"
+  for word in ${!name}; do
+    [[ " $* " == *" $word "* ]] || fail_usage "--${name//_/-}: '$word' is none of $*"
+  done
+}
+
+# Sparsities in [0, 1), or names of sub-networks.
+check_subnets() {
+  local name=$1 word
+  for word in ${!name}; do
+    [[ $word =~ ^(0|0?\.[0-9]+|0\.|dense|units-[0-9]+(_0\.[0-9]+)?|[a-z][a-z-]*/[0-9]+)$ ]] ||
+      fail_usage "--${name//_/-}: '$word' is no sparsity in [0, 1), nor a name such as front/3"
+  done
 }
 
 in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
@@ -167,18 +203,22 @@ done
 for name in nj evaluations world_size train_jobs avg beam_size epoch num_epochs; do
   [[ ${!name} =~ ^[0-9]*$ ]] || fail_usage "--${name//_/-} takes a number, not '${!name}'"
 done
+for name in seeds systems decoding_methods sweep_methods sweep_modes subnets export_subnets; do
+  printf -v "$name" '%s' "${!name//,/ }"
+done
+choices dtype float32 float16 bfloat16
+choices set k2 current
+choices decoding_methods greedy_search modified_beam_search fast_beam_search
+choices sweep_methods greedy_search modified_beam_search fast_beam_search
+choices sweep_modes simulated chunk-wise
+choices search_cost params bytes macs chunk-ms
+check_subnets subnets
+check_subnets export_subnets
+[[ -z $max_duration || $max_duration =~ ^[0-9]*\.?[0-9]+$ ]] ||
+  fail_usage "--max-duration takes seconds, not '$max_duration'"
 [[ $seeds =~ ^[0-9]+(\ +[0-9]+)*$ ]] || fail_usage "--seeds takes numbers, not '$seeds'"
 [ "$stage" -le "$stop_stage" ] ||
   fail_usage "nothing to do: --stage $stage is after --stop-stage $stop_stage"
-
-# What another call needs to work on the same files.
-same_options="--corpus $corpus"
-for name in data_dir exp_root fsdd_dir dl_dir; do
-  [[ -z ${!name} || $name:${!name} = dl_dir:download ]] ||
-    same_options+=" --${name//_/-} ${!name}"
-done
-[ "$systems" = "dense omni one_shot" ] || same_options+=" --systems \"$systems\""
-[ "$seeds" = 0 ] || same_options+=" --seeds \"$seeds\""
 
 for name in config data_dir exp_root report_dir fsdd_dir dl_dir python; do
   if [[ -n ${!name} && ${!name} != /* && $name:${!name} != dl_dir:download ]]; then
@@ -212,88 +252,24 @@ if $dry_run && ! python3 -c 'import yaml' 2>/dev/null; then
   [ -f "$file" ] || fail "unknown corpus '$corpus'; known are those of conf/corpus"
   field() { sed -n "s/^$1: *\\([^ #]*\\).*/\\1/p" "$file"; }
   corpus_name=$(basename "${file%.*}") vocab_size=$(field vocab_size) musan=$(field musan)
-  musan=${musan:-false}
+  musan=${musan:-false} source=$(field source) own_config=$(field config)
+  manifests='*'
 else
-  corpus_name=$(python3 -m local.corpus "$corpus" --get name)
-  vocab_size=$(python3 -m local.corpus "$corpus" --get vocab_size)
-  musan=$(python3 -m local.corpus "$corpus" --get musan)
+  about=$(python3 -m local.corpus "$corpus")
+  about() { sed -n "s/^$1: //p" <<< "$about"; }
+  corpus_name=$(about name) vocab_size=$(about vocab_size) musan=$(about musan)
+  source=$(about source) own_config=$(about config)
+  manifests="$(about prefix)_{recordings,supervisions}_{$(about splits | tr ' ' ',')}.jsonl.gz"
 fi
 data_dir=${data_dir:-data/$corpus_name}
 exp_root=${exp_root:-exp/$corpus_name}
 report_dir=${report_dir:-$exp_root}
 lang_dir=$data_dir/lang_bpe_$vocab_size
-case $corpus_name in
-  synthetic) config=${config:-conf/demo.yaml} ;;
-  fsdd*) config=${config:-conf/fsdd.yaml} ;;
-  *) config=${config:-conf/librispeech.yaml} ;;
-esac
+config=${config:-$own_config}
+[ -n "$config" ] || [ "$stop_stage" -lt 6 ] || [ "$stage" -gt 9 ] || fail_usage \
+  "--config is not given, which a corpus of your own needs: conf/demo.yaml (1.9 million" \
+  "parameters), conf/small.yaml or conf/librispeech.yaml (65 million), or your own"
 data_options=(--corpus "$corpus" --data-dir "$data_dir")
-
-if in_stages 0; then
-  log "Stage 0: corpus $corpus_name"
-  case $corpus_name in
-    synthetic) run python3 -m local.prepare_synthetic --data-dir "$data_dir" --nj "$nj" ;;
-    fsdd*) [ -n "$fsdd_dir" ] || fail "--fsdd-dir is not given; get the recordings with:" \
-      "git clone https://github.com/Jakobovski/free-spoken-digit-dataset" ;;
-    *librispeech*)
-      run python3 -m local.download --corpus "$corpus" --download-dir "$dl_dir"
-      if $musan; then
-        run python3 -m local.download --corpus musan --download-dir "$dl_dir"
-      fi
-      ;;
-    *) log "a corpus of your own: put its manifests into $data_dir/manifests" ;;
-  esac
-  log "Stage 0 done; next: manifests (stage 1)"
-fi
-
-if in_stages 1; then
-  log "Stage 1: manifests"
-  case $corpus_name in
-    synthetic)
-      need "$data_dir/audio/train" 0
-      run python3 -m local.prepare_synthetic_manifests --data-dir "$data_dir"
-      ;;
-    fsdd*)
-      [ -n "$fsdd_dir" ] || fail "stage 1 of $corpus_name needs --fsdd-dir"
-      run python3 -m local.prepare_fsdd "${data_options[@]}" --fsdd-dir "$fsdd_dir"
-      ;;
-    *librispeech*)
-      need "$dl_dir" 0
-      run python3 -m local.prepare_librispeech "${data_options[@]}" --corpus-dir "$dl_dir" --nj "$nj"
-      ;;
-    *) need "$data_dir/manifests" 1 ;;
-  esac
-  log "Stage 1 done: $data_dir/manifests; next: features (stage 3)"
-fi
-
-if in_stages 2 && $musan; then
-  log "Stage 2: MUSAN manifests"
-  need "$dl_dir/musan" 0
-  run python3 -m local.prepare_musan --corpus-dir "$dl_dir" --data-dir "$data_dir"
-  log "Stage 2 done: $data_dir/manifests"
-fi
-
-if in_stages 3; then
-  log "Stage 3: features"
-  need "$data_dir/manifests" 1
-  run python3 -m local.compute_fbank "${data_options[@]}" --nj "$nj" --on-the-fly "$on_the_fly"
-  run python3 -m local.validate_manifest "${data_options[@]}"
-  log "Stage 3 done: $data_dir/fbank; next: BPE (stage 5)"
-fi
-
-if in_stages 4 && $musan; then
-  log "Stage 4: MUSAN features"
-  need "$data_dir/manifests" 2
-  run python3 -m local.compute_fbank_musan --data-dir "$data_dir" --nj "$nj" --on-the-fly "$on_the_fly"
-  log "Stage 4 done: $data_dir/fbank/musan_cuts.jsonl.gz"
-fi
-
-if in_stages 5; then
-  log "Stage 5: BPE model with $vocab_size pieces"
-  need "$data_dir/fbank" 3
-  run python3 -m local.train_bpe_model "${data_options[@]}"
-  log "Stage 5 done: $lang_dir; next: training (stage 6)"
-fi
 
 # The file of a system, which is a name or a path.
 system_file() {
@@ -339,7 +315,90 @@ for_each_run() {
   done
 }
 
-[ "$stop_stage" -lt 9 ] || for_each_run :  # a mistake is told before hours of training
+# Mistakes are told before the first stage, not after hours of work.
+check_settings() {
+  local system files=()
+  if in_stages 9 || in_stages 10 || in_stages 11; then
+    for_each_run :
+    for system in $systems; do files+=("$(system_file "$system")"); done
+  fi
+  [ "$stop_stage" -ge 6 ] && [ -n "$config" ] || return 0
+  [ -f "$config" ] || fail "--config: there is no $config"
+  $dry_run || python3 -m omni_emformer.check_settings --corpus "$corpus" --config "$config" \
+    ${files[@]+--systems "${files[@]}"}
+}
+check_settings
+
+if in_stages 0; then
+  log "Stage 0: corpus $corpus_name"
+  case $source in
+    synthetic) run python3 -m local.prepare_synthetic --data-dir "$data_dir" --nj "$nj" ;;
+    fsdd) [ -n "$fsdd_dir" ] || fail "--fsdd-dir is not given; get the recordings with:" \
+      "git clone https://github.com/Jakobovski/free-spoken-digit-dataset" ;;
+    librispeech)
+      run python3 -m local.download --corpus "$corpus" --download-dir "$dl_dir"
+      if $musan; then
+        run python3 -m local.download --corpus musan --download-dir "$dl_dir"
+      fi
+      ;;
+    *) log "a corpus of your own: put $manifests into $data_dir/manifests" ;;
+  esac
+  finished "Stage 0 done; next: manifests (stage 1)"
+fi
+
+if in_stages 1; then
+  log "Stage 1: manifests"
+  case $source in
+    synthetic)
+      need "$data_dir/audio/train" 0
+      run python3 -m local.prepare_synthetic_manifests --data-dir "$data_dir"
+      ;;
+    fsdd)
+      [ -n "$fsdd_dir" ] || fail "stage 1 of $corpus_name needs --fsdd-dir"
+      run python3 -m local.prepare_fsdd "${data_options[@]}" --fsdd-dir "$fsdd_dir"
+      ;;
+    librispeech)
+      need "$dl_dir" 0
+      run python3 -m local.prepare_librispeech "${data_options[@]}" --corpus-dir "$dl_dir" --nj "$nj"
+      ;;
+    *)
+      [ -e "$data_dir/manifests" ] || $dry_run || fail "$data_dir/manifests is missing: a corpus of" \
+        "your own has $manifests there (lhotse kaldi import makes them), and goes on with" \
+        "$(same_call 3)"
+      ;;
+  esac
+  finished "Stage 1 done: $data_dir/manifests; next: features (stage 3)"
+fi
+
+if in_stages 2 && $musan; then
+  log "Stage 2: MUSAN manifests"
+  need "$dl_dir/musan" 0
+  run python3 -m local.prepare_musan --corpus-dir "$dl_dir" --data-dir "$data_dir"
+  finished "Stage 2 done: $data_dir/manifests"
+fi
+
+if in_stages 3; then
+  log "Stage 3: features"
+  need "$data_dir/manifests" 1
+  run python3 -m local.compute_fbank "${data_options[@]}" --nj "$nj" --on-the-fly "$on_the_fly"
+  run python3 -m local.validate_manifest "${data_options[@]}"
+  finished "Stage 3 done: $data_dir/fbank; next: BPE (stage 5)"
+fi
+
+if in_stages 4 && $musan; then
+  log "Stage 4: MUSAN features"
+  need "$data_dir/manifests" 2
+  run python3 -m local.compute_fbank_musan --data-dir "$data_dir" --nj "$nj" --on-the-fly "$on_the_fly"
+  finished "Stage 4 done: $data_dir/fbank/musan_cuts.jsonl.gz"
+fi
+
+if in_stages 5; then
+  log "Stage 5: BPE model with $vocab_size pieces"
+  need "$data_dir/fbank" 3
+  run python3 -m local.train_bpe_model "${data_options[@]}"
+  finished "Stage 5 done: $lang_dir; next: training (stage 6)"
+fi
+
 first_seed=${seeds%% *}
 exp_dir=$(folder_of dense "$first_seed" -)
 
@@ -402,7 +461,7 @@ if in_stages 6; then
     for_each_run train_run
   fi
   finish_beside
-  log "Stage 6 done: $exp_dir; curves: tensorboard --logdir $exp_dir/tensorboard;" \
+  finished "Stage 6 done: $exp_dir; curves: tensorboard --logdir $exp_dir/tensorboard;" \
     "next: decoding (stages 7 and 8)"
 fi
 
@@ -417,7 +476,7 @@ if in_stages 7; then
   need "$exp_dir" 6
   # shellcheck disable=SC2086 # several methods, separated by spaces
   run python3 -m emformer.decode "${decode_options[@]}" --methods $decoding_methods
-  log "Stage 7 done: $exp_dir/*/wer-summary-*.txt"
+  finished "Stage 7 done: $exp_dir/*/wer-summary-*.txt"
 fi
 
 if in_stages 8; then
@@ -427,7 +486,7 @@ if in_stages 8; then
   run python3 -m emformer.streaming_decode "${decode_options[@]}" --methods $decoding_methods \
     --compare-encoders true
   run python3 -m emformer.report --exp-dir "$exp_dir"
-  log "Stage 8 done: $exp_dir/report.md and $exp_dir/streaming/*/wer-summary-*.txt;" \
+  finished "Stage 8 done: $exp_dir/report.md and $exp_dir/streaming/*/wer-summary-*.txt;" \
     "next: the other systems (stage 9)"
 fi
 
@@ -437,7 +496,7 @@ if in_stages 9; then
   need "$lang_dir/bpe.model" 5
   for_each_run train_run
   finish_beside
-  log "Stage 9 done: $exp_root; next: sweep (stage 10)"
+  finished "Stage 9 done: $exp_root; next: sweep (stage 10)"
 fi
 
 sweep_run() {
@@ -464,7 +523,7 @@ if in_stages 10; then
   # shellcheck disable=SC2206 # several, separated by spaces
   sweep_options=(--methods $sweep_methods --modes $sweep_modes "${weights_options[@]}")
   for_each_run sweep_run
-  log "Stage 10 done: $exp_root/*/results.jsonl; next: report (stage 11)"
+  finished "Stage 10 done: $exp_root/*/results.jsonl; next: report (stage 11)"
 fi
 
 report_run() {
@@ -472,6 +531,7 @@ report_run() {
   if is_one_shot "$file"; then
     return
   fi
+  need "$folder" "$([ "$folder" = "$exp_dir" ] && echo 6 || echo 9)"
   need "$folder/results.jsonl" 10
   if [ "$folder" = "$exp_dir" ]; then
     folders=("$folder" "${folders[@]}")  # first: what others are compared with
@@ -485,12 +545,12 @@ if in_stages 11; then
   folders=()
   for_each_run report_run
   run python3 -m omni_emformer.report --exp-dirs "${folders[@]}" --out "$report_dir"
-  log "Stage 11 done: $report_dir/RESULTS.md. What to try next:
-    ./run.sh --stage 9 --systems \"dense omni MY.yaml one_shot\"       a system of your own
-    ./run.sh --stage 6 --seeds \"0 1 2\"                               other seeds
-    ./run.sh --stage 9 --systems \"dense omni pruned small_dense\"     the comparison
-    ./run.sh --corpus fsdd --fsdd-dir DIR                            real voices
-    ./run.sh --corpus mini_librispeech --config conf/small.yaml      LibriSpeech, 5 hours"
+  finished "Stage 11 done: $report_dir/RESULTS.md. What to try next:
+    $(same_call 6) --seeds \"0 1 2\"       other seeds
+    $(same_call 9) --systems \"dense omni pruned small_dense\"   the comparison
+    $(same_call 9) --systems \"dense omni MY.yaml one_shot\"     a system of your own
+    $0 --corpus fsdd --fsdd-dir DIR                               real voices
+    $0 --corpus mini_librispeech --config conf/small.yaml         LibriSpeech, 5 hours"
 fi
 
 if in_stages 12; then
@@ -500,7 +560,7 @@ if in_stages 12; then
   need "$searched" 9
   run python3 -m omni_emformer.search --exp-dir "$searched" --lang-dir "$lang_dir" \
     --cost "$search_cost" --evaluations "$evaluations" --num-workers "$nj" "${weights_options[@]}"
-  log "Stage 12 done: $searched/search; decode what it found by name or by budget:
+  finished "Stage 12 done: $searched/search; decode what it found by name or by budget:
     python3 -m omni_emformer.sweep --exp-dir $searched --subnets front/3
     python3 -m omni_emformer.sweep --exp-dir $searched --max-params 0.8M"
 fi
@@ -518,20 +578,20 @@ if in_stages 13; then
   # shellcheck disable=SC2206 # several, separated by spaces
   [ -z "$export_subnets" ] || export_options+=(--subnets $export_subnets)
   run python3 -m omni_emformer.export "${export_options[@]}"
-  log "Stage 13 done: $exported/export; next: check (stage 14)"
+  finished "Stage 13 done: $exported/export; next: check (stage 14)"
 fi
 
 if in_stages 14; then
   log "Stage 14: check of what is exported"
   need "$exported/export" 13
   run python3 -m omni_emformer.check_onnx --exp-dir "$exported" "${data_options[@]}"
-  log "Stage 14 done: $exported/export/check.md; next: benchmark (stage 15)"
+  finished "Stage 14 done: $exported/export/check.md; next: benchmark (stage 15)"
 fi
 
 if in_stages 15; then
   log "Stage 15: benchmark of what is exported"
   need "$exported/export" 13
   run python3 -m omni_emformer.benchmark --exp-dir "$exported" "${data_options[@]}"
-  log "Stage 15 done: $exported/export/benchmark.md. Listen to it (SIZE: 0.9, units-4, front/3, ...):
+  finished "Stage 15 done: $exported/export/benchmark.md. Listen to it (SIZE: 0.9, units-4, front/3, ...):
     python3 -m omni_emformer.transcribe --exp-dir $exported --compare dense,SIZE FILE.wav"
 fi

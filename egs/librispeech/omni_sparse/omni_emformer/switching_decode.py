@@ -31,6 +31,7 @@ from emformer.decoding.model import DecodingInfo
 from emformer.decoding.run import DecodingRun, open_experiment
 from emformer.encoder import States
 from emformer.errors import RecipeError, run_main
+from emformer.options import fraction
 from emformer.scoring.results import CHUNK_WISE
 from omni_emformer.supernet.subnets import Subnets
 from omni_plugin import SuperNet
@@ -93,7 +94,7 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, DecodingInfo]:
 def get_parser() -> argparse.ArgumentParser:
     parser = streaming_decode.get_parser(__doc__)
     group = parser.add_argument_group("switching")
-    group.add_argument("--subnets", type=float, nargs="+", required=True, metavar="SPARSITY")
+    group.add_argument("--subnets", type=fraction, nargs="+", required=True, metavar="SPARSITY")
     group.add_argument("--every", choices=[UTTERANCE, CHUNK], default=UTTERANCE)
     parser.add_old_spelling("--levels", "--subnets")
     parser.set_defaults(num_decode_streams=None)

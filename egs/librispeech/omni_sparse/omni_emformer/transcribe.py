@@ -40,7 +40,12 @@ from omni_emformer.export.sherpa import KINDS
 from omni_emformer.live.audio import MICROPHONE, STDIN, read_audio
 from omni_emformer.live.features import LiveFeatures, silence_after
 from omni_emformer.runtime.model import load_packed, pack_transducers
-from omni_emformer.supernet.options import add_system_option, open_subnets, parse_level
+from omni_emformer.supernet.options import (
+    add_system_option,
+    open_subnets,
+    parse_subnet,
+    parse_subnets,
+)
 
 RUNTIMES = ("packed", "torch", "onnx")
 Model = Transducer | OnnxTransducer
@@ -170,9 +175,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--exp-dir", required=True, help="where training wrote")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--subnet", default="0", help="its sparsity, or name such as units-4 or front/3 (default 0)"
+        "--subnet",
+        type=parse_subnet,
+        default=0.0,
+        help="its sparsity, or name such as units-4 or front/3 (default 0)",
     )
-    which.add_argument("--compare", metavar="0,0.5,0.9", help="several, side by side")
+    which.add_argument(
+        "--compare", type=parse_subnets, metavar="0,0.5,0.9", help="several, side by side"
+    )
     parser.add_argument("--runtime", choices=RUNTIMES, default="packed", help="default packed")
     parser.add_argument("--values", choices=list(KINDS), default="float32", help="default float32")
     parser.add_argument("--method", choices=list(METHODS)[:2], default="greedy_search")
@@ -186,10 +196,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     subnets = open_subnets(options, args.system)
     transcribers = []
     with tempfile.TemporaryDirectory() as scratch:
-        for number, name in enumerate((args.compare or args.subnet).split(",")):
+        for number, name in enumerate(args.compare or [args.subnet]):
             folder = Path(scratch) / str(number)
             folder.mkdir()
-            made = subnets.make(parse_level(name))
+            made = subnets.make(name)
             loaded = load(*made, args.runtime, args.values, folder)
             transcribers.append(Transcriber(*loaded, args.method))
     stream = Stream(transcribers)

@@ -21,6 +21,10 @@ from emformer.errors import RecipeError
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf" / "corpus"
 
 
+#: Who makes a corpus: the scripts local.prepare_<source>.
+SOURCES = ("synthetic", "fsdd", "librispeech")
+
+
 @dataclass(frozen=True)
 class Corpus:
     """One corpus.
@@ -34,6 +38,9 @@ class Corpus:
         vocab_size: number of BPE pieces, with <blk>, <sos/eos> and <unk>.
         sample_rate: in Hz; recordings of another rate are left out and counted.
         musan: whether MUSAN noise is mixed in by default while training.
+        source: what makes its audio and manifests, one of :data:`SOURCES`; empty for a corpus of
+            your own, whose manifests you make.
+        config: the configuration that run.sh takes where none is given; empty for none.
     """
 
     name: str
@@ -45,6 +52,8 @@ class Corpus:
     sample_rate: int = 16000
     musan: bool = False
     search: tuple[str, ...] = ()
+    source: str = ""
+    config: str = ""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -94,6 +103,11 @@ def _from_yaml(path: Path) -> Corpus:
         if key not in raw:
             raise RecipeError(f"{path}: the field '{key}' is missing")
     values = {key: _checked(path, key, value) for key, value in raw.items()}
+    if values.get("source") == "synthetic" and path.parent.resolve() != CONF_DIR:
+        raise RecipeError(
+            f"{path}: source synthetic is that of conf/corpus/synthetic.yaml alone; leave it out "
+            "and put manifests of your own into the data folder"
+        )
     return Corpus(name=path.stem, **values)
 
 
@@ -111,6 +125,9 @@ def _checked(path: Path, key: str, value: object) -> object:
         if isinstance(value, bool):
             return value
         raise RecipeError(f"{path}: 'musan' must be true or false, got {value!r}")
+    if key == "source" and value not in SOURCES:
+        known = ", ".join(SOURCES)
+        raise RecipeError(f"{path}: 'source' must be one of {known}, or left out, got {value!r}")
     if isinstance(value, str) and value:
         return value
     raise RecipeError(f"{path}: '{key}' must be a word, got {value!r}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from emformer.decoding.model import DecodingInfo
 from emformer.errors import RecipeError
 from emformer.model import Transducer
+from emformer.scoring.results import DENSE
 from omni_emformer.export.checkpoint import write_checkpoint
 from omni_emformer.export.info import read_info, write_info
 from omni_emformer.export.onnx_export import write_onnx
@@ -34,8 +35,10 @@ FORMATS = {
 }
 
 
-def folder_of(exp_dir: Path, subnet: str) -> Path:
-    """Where a sub-network is exported to."""
+def folder_of(exp_dir: Path, subnet: str | float) -> Path:
+    """Where a sub-network is exported to, by its name or sparsity."""
+    if isinstance(subnet, float):
+        subnet = f"{subnet:.2f}" if subnet else DENSE
     return exp_dir / FOLDER / subnet.replace("/", "-")
 
 
@@ -65,7 +68,7 @@ def export(
     return True
 
 
-def exported_subnets(exp_dir: Path, names: Sequence[str] | None) -> list[Path]:
+def exported_subnets(exp_dir: Path, names: Sequence[str | float] | None) -> list[Path]:
     """Folders of exported sub-networks: those named, or all, the largest first.
 
     Raises:

@@ -4,19 +4,59 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from pathlib import Path
 
 from omni_emformer.supernet.layer_subnets import LayerSubnets
 from omni_emformer.supernet.subnets import Subnets
 from omni_emformer.supernet.system_file import read_system
 
+_NAME = re.compile(r"dense|units-\d+(_0\.\d+)?|[a-z][a-z-]*/\d+")
 
-def parse_level(text: str) -> float | str:
-    """A sparsity, or the name of a sub-network."""
-    try:
-        return float(text)
-    except ValueError:
+
+def parse_subnet(text: str) -> float | str:
+    """A sparsity, or the name of a sub-network.
+
+    Raises:
+      argparse.ArgumentTypeError: It is neither.
+
+    >>> parse_subnet("0.5"), parse_subnet("front/3")
+    (0.5, 'front/3')
+    """
+    if _NAME.fullmatch(text):
         return text
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not 0 <= level < 1:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no sparsity in [0, 1), nor a name such as dense, units-4 or front/3"
+        )
+    return level
+
+
+def parse_subnets(text: str) -> list[float | str]:
+    """Several, with commas or spaces between them.
+
+    Raises:
+      argparse.ArgumentTypeError: There is none, or one is none.
+
+    >>> parse_subnets("0, 0.5 units-4")
+    [0.0, 0.5, 'units-4']
+    """
+    found = [parse_subnet(word) for word in text.replace(",", " ").split()]
+    if not found:
+        raise argparse.ArgumentTypeError("names no sub-network")
+    return found
+
+
+class ListOfLists(argparse.Action):
+    """For options of several words, each of which may be several: one flat list."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, [one for several in values for one in several])
 
 
 def add_system_option(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +67,12 @@ def add_system_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_subnets_option(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--subnets``: a list of what :func:`parse_level` gives, or None for all."""
+    """Adds ``--subnets``: a list of what :func:`parse_subnet` gives, or None for all."""
     parser.add_argument(
         "--subnets",
         nargs="+",
-        type=parse_level,
+        type=parse_subnets,
+        action=ListOfLists,
         metavar="SPARSITY",
         help="or names, such as units-4 or front/3 (default: all levels that were trained)",
     )

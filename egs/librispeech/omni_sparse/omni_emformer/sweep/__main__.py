@@ -35,7 +35,7 @@ from emformer.errors import run_main
 from emformer.experiment.logs import only_log_to_file
 from emformer.options import Parser, positive_float
 from emformer.scoring.results import CHUNK_WISE, SIMULATED
-from omni_emformer.supernet.options import add_system_option, parse_level
+from omni_emformer.supernet.options import ListOfLists, add_system_option, parse_subnets
 from omni_emformer.supernet.system_file import read_system
 from omni_emformer.sweep.experiment_sweep import COSTS, ExperimentSweep, done_cells
 from omni_emformer.sweep.record import record_sweep
@@ -58,7 +58,8 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--subnets",
-        type=parse_level,
+        type=parse_subnets,
+        action=ListOfLists,
         nargs="+",
         metavar="SPARSITY",
         help="or names: of sub-networks of fewer layers, such as units-4, or that a search found, "

@@ -96,8 +96,8 @@ class ParetoSearch:
         if self._num_trials < settings.population:
             raise OmniError(
                 f"{settings.evaluations} evaluations are too few: uniform levels and single "
-                f"effects take {before}, a generation {settings.population}; give more, or lower "
-                "sensitivity_levels or population"
+                f"effects take {before}, a generation {settings.population}; give at least "
+                f"{before + settings.population} evaluations, or a smaller population"
             )
 
     def run(self, worker: int = 0, workers: int = 1) -> dict[str, Found]:
