@@ -3,50 +3,12 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-RECIPE = Path(__file__).resolve().parents[1]
-
-
-def run_module(*words: str, check: bool = True, **options) -> subprocess.CompletedProcess:
-    """Run ``python3 -m ...`` from the recipe's folder; ``stdout`` and ``stderr`` are kept."""
-    env = {**os.environ, "PYTHONPATH": str(RECIPE)}
-    command = [sys.executable, "-m", *words]
-    done = subprocess.run(
-        command, cwd=RECIPE, env=env, capture_output=True, text=True, check=False, **options
-    )
-    if check and done.returncode:
-        raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done
-
-
-def torchrun(module: str, *options: str) -> str:
-    """Run a module in two processes on one CPU; returns what they wrote to stderr."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launcher, "--nproc_per_node", "2", "-m", module, *options],
-        cwd=RECIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
-def torchaudio_or_skip(module: str):
-    """A module of torchaudio; skips loudly where its compiled part does not fit the torch."""
-    try:
-        return importlib.import_module(module)
-    except (ImportError, OSError) as e:
-        pytest.skip(f"{module.upper()} IS MISSING: {str(e).splitlines()[0]}")
+from tests.support.processes import run_module
+from tests.support.tiny_config import TINY_CONFIG
 
 
 @pytest.fixture(scope="module")
@@ -71,31 +33,6 @@ def tiny_data(tmp_path_factory) -> Path:
     run_module("local.compute_fbank", *options, "--nj", "1")
     run_module("local.train_bpe_model", *options, "--vocab-size", "64")
     return data
-
-
-TINY_CONFIG = """
-model:
-  encoder_dim: 16
-  num_heads: 2
-  ffn_dim: 32
-  num_layers: 2
-  dropout: 0.1
-  segment: 4
-  right_context: 1
-  left_context: 8
-  decoder_dim: 16
-  joiner_dim: 16
-training:
-  num_epochs: 2
-  max_duration: 16
-  average_period: 2
-  save_every_n: 5
-  keep_last_k: 3
-  valid_interval: 1000
-  log_interval: 2
-  num_workers: 0
-  num_buckets: 2
-"""
 
 
 @pytest.fixture

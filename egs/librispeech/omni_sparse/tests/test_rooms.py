@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-RECIPE = Path(__file__).resolve().parents[1]
+from tests.support.processes import RECIPE
+
 PAGE = RECIPE.parents[2] / "ARCHITECTURE.md"
 PACKAGES = ("emformer", "omni_emformer", "omni_plugin", "local", "benchmarks", "examples")
 MOST_FILES = 20

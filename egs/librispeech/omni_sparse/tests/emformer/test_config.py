@@ -3,7 +3,7 @@ import pytest
 
 from emformer.config import Config, ModelConfig, load_config
 from emformer.errors import RecipeError
-from tests.conftest import RECIPE
+from tests.support.processes import RECIPE
 
 CONFIGS = sorted((RECIPE / "conf").glob("*.yaml"))
 

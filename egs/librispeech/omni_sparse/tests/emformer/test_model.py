@@ -6,7 +6,7 @@ from emformer.config import ModelConfig, TrainingConfig
 from emformer.decoder import Decoder
 from emformer.model import BLANK_ID, make_model, num_deployed_parameters
 from emformer.training.loss import Batch, loss_scales, transducer_loss
-from tests.conftest import torchaudio_or_skip
+from tests.support.optional_packages import torchaudio_or_skip
 
 CONFIG = ModelConfig(
     encoder_dim=16, num_heads=2, ffn_dim=32, num_layers=2, dropout=0.0, segment=4,

@@ -2,18 +2,13 @@
 """The loss backends against torchaudio's full RNN-T loss, a plain recursion and each other."""
 
 import importlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from emformer import rnnt_backend
 from emformer.errors import RecipeError
-
-RECIPE = Path(__file__).resolve().parents[2]
+from tests.support.processes import run_python
 
 
 def load(name):
@@ -152,8 +147,7 @@ def test_recursion_by_way_of_the_cpu_changes_nothing():
 
 def python(code, **environment):
     """Run ``code`` in a fresh interpreter, where the backend is chosen anew."""
-    env = {**os.environ, "PYTHONPATH": str(RECIPE), **environment}
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    return run_python("-c", code, check=False, **environment)
 
 
 @pytest.mark.parametrize("name", rnnt_backend.NAMES)

@@ -2,14 +2,11 @@
 """Every data script can be run by itself."""
 
 import importlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-RECIPE = Path(__file__).resolve().parents[2]
+from tests.support.processes import run_module
+
 SCRIPTS = (
     "compute_fbank",
     "compute_fbank_musan",
@@ -43,14 +40,9 @@ def test_missing_options_are_a_usage_error(capsys, name):
     assert e.value.code == 2
 
 
-def run_script(*arguments):
-    env = {**os.environ, "PYTHONPATH": str(RECIPE)}
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=RECIPE, env=env, capture_output=True, text=True)
-
-
 def test_mistake_is_one_line_on_stderr_and_status_1(tmp_path):
-    done = run_script("local.compute_fbank", "--corpus", "fsdd", "--data-dir", str(tmp_path))
+    where = ["--corpus", "fsdd", "--data-dir", tmp_path]
+    done = run_module("local.compute_fbank", *where, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: no manifests of train, dev, test-clean, test-other in")
     assert done.stderr.count("\n") == 1

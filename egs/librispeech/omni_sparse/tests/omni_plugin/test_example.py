@@ -17,7 +17,7 @@ from torch import nn
 
 from omni_plugin import OmniError, OmniTraining, SuperNet
 from omni_plugin.sampling import RAMPS, SAMPLERS
-from tests.conftest import RECIPE
+from tests.support.processes import RECIPE, run_python
 
 PAGE = (RECIPE / "omni_plugin" / "README.md").read_text()
 EXAMPLE = RECIPE / "examples" / "attach_to_a_k2_loop.py"
@@ -79,14 +79,7 @@ def printed() -> tuple[str, float]:
     """What the example prints, and the seconds of processor time that it takes."""
     needs_rnnt()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE)],
-        env={**os.environ, "PYTHONPATH": str(RECIPE), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python(EXAMPLE, OMP_NUM_THREADS="1")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return done.stdout, after.ru_utime - before.ru_utime
 

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mistakes in what training and decoding are given: one line that says what to do, no traceback."""
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.conftest import RECIPE, run_module
+from tests.support.processes import run_module
 from tests.support.training import words, write_config
 
 
@@ -102,10 +99,7 @@ def test_reporting_without_results_says_what_to_do_first(tmp_path):
 
 def test_a_value_of_the_wrong_kind_is_a_usage_error(tmp_path, config, tiny_data):
     options = words(tiny_data, config, tmp_path / "exp", "--num-epochs", "many")
-    done = subprocess.run(
-        [sys.executable, "-m", "emformer.train", *options],
-        cwd=RECIPE, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_module("emformer.train", *options, check=False)
     assert done.returncode == 2
     assert "--num-epochs: expected a whole number of at least 1, got 'many'" in done.stderr
     assert not (tmp_path / "exp").exists()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-RECIPE = Path(__file__).resolve().parents[2]
+from tests.support.processes import RECIPE
+
 REPO = RECIPE.parents[2]
 
 

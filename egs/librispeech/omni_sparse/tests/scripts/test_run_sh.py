@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from emformer.data.corpus import load_corpus
-from tests.conftest import RECIPE
+from tests.support.processes import RECIPE
 
 BASH = "/bin/bash" if os.path.exists("/bin/bash") else "bash"
 

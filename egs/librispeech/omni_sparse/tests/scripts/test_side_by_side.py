@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.conftest import RECIPE
+from tests.support.processes import RECIPE
 
 BASH = "/bin/bash" if os.path.exists("/bin/bash") else "bash"
 HEAD = 'set -eou pipefail\nfail() { echo "error: $*" >&2; exit 1; }\n'

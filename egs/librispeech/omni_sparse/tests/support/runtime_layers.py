@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from omni_plugin import SuperNet
 from omni_plugin.runtime import BlockMatrix, load_library, native
 from omni_plugin.runtime.blocks import Band
-from tests.conftest import RECIPE
+from tests.support.processes import run_module
 
 COMPILER = shlex.split(os.environ.get("CC", "cc"))
 
@@ -69,16 +68,7 @@ def supernet() -> SuperNet:
 
 def run_apart(module: str, *words: str, **environment: str) -> str:
     """Runs a module of the tests in a process of its own, which must not crash; what it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words],
-        cwd=RECIPE,
-        env={**os.environ, "PYTHONPATH": str(RECIPE), "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}"
-    return done.stdout
+    return run_module(module, *words, OMP_NUM_THREADS="1", **environment).stdout
 
 
 def run_sanitized(source: Path, folder: Path, module: str, *words: str) -> str:

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ from emformer.train import get_parser, make_trainer
 from emformer.training.distributed import Processes
 from emformer.training.method import TrainingMethod
 from emformer.training.trainer import Trainer
-from tests.conftest import RECIPE, TINY_CONFIG
+from tests.support.processes import start_module
+from tests.support.tiny_config import TINY_CONFIG
 
 SMALL_BATCHES = {"max_duration": 9}
 
@@ -63,9 +62,7 @@ def trainer(data: Path, config: Path, exp_dir: Path, *more: str, method=Training
 
 def train_process(data: Path, config: Path, exp_dir: Path, *more: str) -> subprocess.Popen:
     """train.py as a process of its own, from the recipe's folder."""
-    env = {**os.environ, "PYTHONPATH": str(RECIPE), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "emformer.train", *words(data, config, exp_dir, *more)]
-    return subprocess.Popen(command, cwd=RECIPE, env=env, stderr=subprocess.PIPE, text=True)
+    return start_module("emformer.train", *words(data, config, exp_dir, *more))
 
 
 def difference(a, b, where: str = "") -> str | None:

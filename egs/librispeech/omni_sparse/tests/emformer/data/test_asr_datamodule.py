@@ -17,7 +17,7 @@ from emformer.data.cut_filter import CutFilter
 from emformer.data.features import make_extractor
 from emformer.data.tokenizer import load_tokenizer
 from emformer.errors import RecipeError
-from tests.conftest import TINY_CONFIG
+from tests.support.tiny_config import TINY_CONFIG
 
 
 @pytest.fixture(scope="module")

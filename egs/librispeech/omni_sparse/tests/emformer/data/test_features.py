@@ -7,7 +7,7 @@ import torch
 
 from emformer.data.features import NUM_MEL_BINS, has_kaldifeat, make_extractor
 from emformer.errors import RecipeError
-from tests.conftest import torchaudio_or_skip
+from tests.support.optional_packages import torchaudio_or_skip
 
 RATE = 16000
 # Float32 FFTs differ by some 1e-7 of a frame's energy: the weakest bands of a loud frame differ by

@@ -3,9 +3,6 @@
 
 import gzip
 import json
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,8 +22,8 @@ from emformer.model import make_model, num_deployed_parameters
 from emformer.scoring.consistency import Consistency
 from emformer.scoring.results import read_results
 from emformer.scoring.wer import count_errors, read_recogs
+from tests.support.processes import run_module
 
-RECIPE = Path(__file__).resolve().parents[2]
 TOKENS = ["<blk>", "<sos/eos>", "<unk>", "\u2581ONE", "\u2581TWO", "\u2581T", "HREE", "\u2581FOUR"]
 SECONDS = {"test-a": [0.5, 2.3, 1.1, 0.32, 1.9, 1.1, 0.7], "test-b": [1.0, 0.4]}
 SUFFIX = "chunk-160_left-context-320_right-context-40_context-2"
@@ -274,12 +271,7 @@ def test_a_missing_experiment_is_a_clear_error_and_makes_no_folder(tmp_path, opt
 
 
 def test_the_command_line_ends_with_one_line_and_status_1(options):
-    done = subprocess.run(
-        [sys.executable, "-m", "emformer.decode", *options("--left-context-ms", "1")],
-        cwd=RECIPE,
-        capture_output=True,
-        text=True,
-    )
+    done = run_module("emformer.decode", *options("--left-context-ms", "1"), check=False)
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if " INFO " not in line]
     assert len(errors) == 1 and errors[0].startswith("error: --left-context-ms 1 contradicts")

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -21,7 +19,7 @@ from emformer.experiment.checkpoint import (
     save_checkpoint,
 )
 from emformer.model import make_model
-from tests.conftest import RECIPE
+from tests.support.processes import run_python
 
 CONFIG = Config.from_dict(
     {"model": {"encoder_dim": 8, "num_heads": 2, "ffn_dim": 8, "num_layers": 1, "decoder_dim": 8}}
@@ -111,9 +109,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 path = Path({str(tmp_path)!r}) / "epoch-1.pt"
 sys.exit(run_main(lambda: save_checkpoint(path, {{"model": {{"w": torch.ones(100_000)}}}})))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=RECIPE, capture_output=True, text=True, check=False
-    )
+    done = run_python("-c", script, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "make room" in done.stderr

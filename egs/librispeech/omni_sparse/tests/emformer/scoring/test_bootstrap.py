@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Confidence intervals of a WER and of a difference of two."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from emformer.errors import RecipeError
 from emformer.scoring.bootstrap import pair_up, paired_difference, wer_interval
 from emformer.scoring.wer import Utterance, count_errors, write_recogs
-
-RECIPE = Path(__file__).resolve().parents[2]
+from tests.support.processes import run_module
 
 
 def system(error_rate, n=200, words=10, seed=0, with_errors_of=None):
@@ -108,12 +103,7 @@ def test_pairing_sorts_both_alike_and_refuses_what_differs():
 
 
 def command(*args):
-    return subprocess.run(
-        [sys.executable, "-m", "emformer.bootstrap", *map(str, args)],
-        cwd=RECIPE,
-        capture_output=True,
-        text=True,
-    )
+    return run_module("emformer.bootstrap", *args, check=False)
 
 
 def test_command_line_prints_one_table(tmp_path):

@@ -6,12 +6,10 @@ import torch
 
 from emformer.errors import RecipeError
 from emformer.experiment.checkpoint import load_checkpoint
-from tests.conftest import torchrun
+from tests.support.ranks import read_ranks, torchrun, without_gpu
 from tests.support.training import trainer, words, write_config
 
-pytestmark = pytest.mark.skipif(
-    torch.cuda.is_available(), reason="with GPUs, each process wants one of its own"
-)
+pytestmark = without_gpu
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +23,8 @@ def ranks(tmp_path_factory, tiny_data, config):
     """What both ranks wrote; rank 1's loss of update 2 (from 0) is not a number."""
     out = tmp_path_factory.mktemp("ranks")
     options = words(tiny_data, config, out / "exp")
-    torchrun("tests.emformer.training.ddp_run", str(out), "1:2", *options)
-    return [torch.load(out / f"rank-{rank}.pt") for rank in (0, 1)]
+    torchrun("tests.emformer.training.ddp_run", out, "1:2", *options)
+    return read_ranks(out)
 
 
 def test_both_ranks_end_with_equal_weights(ranks):

@@ -2,7 +2,7 @@
 """Trains supernets under torchrun and writes what each rank drew and has; see test_ddp.py.
 
 Usage: torchrun ... -m tests.omni_emformer.supernet.ddp_run OUT \\
-  <options of emformer.train but --exp-dir>
+  <options of emformer.train, whose --exp-dir is replaced by a folder in OUT a way>
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """Trains layer selections under torchrun and writes what each rank has; see test_layer_ddp.py.
 
 Usage: torchrun ... -m tests.omni_emformer.supernet.layer_ddp_run OUT \\
-  <options of train but --exp-dir>
+  <options of emformer.train, whose --exp-dir is replaced by a folder in OUT a way>
 """
 
 from __future__ import annotations

@@ -5,14 +5,12 @@ import pytest
 import torch
 
 from emformer.experiment.checkpoint import load_checkpoint
-from tests.conftest import torchrun
 from tests.omni_emformer.supernet.ddp_run import WAYS
+from tests.support.ranks import read_ranks, torchrun, without_gpu
 from tests.support.supernets import settings, trainer
 from tests.support.training import words, write_config
 
-pytestmark = pytest.mark.skipif(
-    torch.cuda.is_available(), reason="with GPUs, each process wants one of its own"
-)
+pytestmark = without_gpu
 every_way = pytest.mark.parametrize("name", WAYS)
 
 
@@ -25,16 +23,14 @@ def config(tmp_path_factory):
 @pytest.fixture(scope="module")
 def out(tmp_path_factory, tiny_data, config):
     out = tmp_path_factory.mktemp("ranks")
-    given = words(tiny_data, config, out)
-    at = given.index("--exp-dir")
-    torchrun("tests.omni_emformer.supernet.ddp_run", str(out), *given[:at], *given[at + 2 :])
+    torchrun("tests.omni_emformer.supernet.ddp_run", out, *words(tiny_data, config, out))
     return out
 
 
 @pytest.fixture(scope="module")
 def ranks(out) -> list[dict]:
     """What both ranks wrote."""
-    return [torch.load(out / f"rank-{rank}.pt") for rank in (0, 1)]
+    return read_ranks(out)
 
 
 @every_way

@@ -2,15 +2,12 @@
 """Layer selection by two gloo processes on one CPU: passes leave out weights."""
 
 import pytest
-import torch
 
-from tests.conftest import torchrun
 from tests.omni_emformer.supernet.layer_ddp_run import WAYS
+from tests.support.ranks import read_ranks, torchrun, without_gpu
 from tests.support.training import difference, words, write_config
 
-pytestmark = pytest.mark.skipif(
-    torch.cuda.is_available(), reason="with GPUs, each process wants one of its own"
-)
+pytestmark = without_gpu
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +15,8 @@ def ranks(tmp_path_factory, tiny_data) -> list[dict]:
     """What both ranks wrote."""
     out = tmp_path_factory.mktemp("ranks")
     config = write_config(out / "tiny.yaml", num_epochs=1, max_duration=9)
-    given = words(tiny_data, config, out)
-    at = given.index("--exp-dir")
-    torchrun("tests.omni_emformer.supernet.layer_ddp_run", str(out), *given[:at], *given[at + 2 :])
-    return [torch.load(out / f"rank-{rank}.pt") for rank in (0, 1)]
+    torchrun("tests.omni_emformer.supernet.layer_ddp_run", out, *words(tiny_data, config, out))
+    return read_ranks(out)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -13,10 +13,10 @@ from emformer.errors import RecipeError
 from emformer.model import make_model
 from emformer.training.loss import transducer_loss
 from omni_emformer.supernet.layer_method import LayerMethod, MethodPass
-from tests.conftest import TINY_CONFIG
 from tests.omni_emformer.supernet.test_method import make_batch, pick
 from tests.support import supernets
 from tests.support.layers import WAYS, settings
+from tests.support.tiny_config import TINY_CONFIG
 
 TOTAL = 100
 FIRST, SELECTING, JOINT = 5, 30, 60  # updates of the three parts of a run

@@ -15,8 +15,8 @@ from emformer.training.loss import Batch, loss_scales, run_transducer, transduce
 from omni_emformer.supernet import method as module
 from omni_emformer.supernet.method import OmniMethod
 from omni_plugin.distillation import DISTILLATIONS, distillation_loss, lattice_labels, lattice_mask
-from tests.conftest import TINY_CONFIG
 from tests.support.supernets import SANDWICH, settings
+from tests.support.tiny_config import TINY_CONFIG
 
 TOTAL = 100
 LATE = 60  # an update with all sparsities in play

@@ -17,7 +17,7 @@ from omni_emformer.supernet.layer_method import LayerMethod
 from omni_emformer.supernet.method import OmniMethod
 from omni_emformer.supernet.system import load_system
 from omni_plugin import SparsitySettings
-from tests.conftest import RECIPE, run_module
+from tests.support.processes import RECIPE, run_module
 from tests.support.supernets import SANDWICH, settings, write_system
 from tests.support.training import words
 

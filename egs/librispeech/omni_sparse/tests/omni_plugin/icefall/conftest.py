@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RECIPE
 from tests.omni_plugin.icefall.cases import REAL, STAND_IN, Case, real_data
+from tests.support.processes import RECIPE
 
 # Imported by the recipe's own scripts only; its modules are called train, model, ...
 collect_ignore_glob = ["standin/*"]

@@ -3,8 +3,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -14,10 +12,10 @@ from omni_plugin.icefall import install
 from omni_plugin.icefall.__main__ import main
 from omni_plugin.icefall.options import settings_of
 from omni_plugin.icefall.recipe import ARGUMENTS, FUNCTIONS, check_functions, import_recipe
-from tests.conftest import RECIPE
 from tests.omni_plugin.icefall.cases import STAND_IN
 from tests.omni_plugin.icefall.conftest import Runner
 from tests.omni_plugin.icefall.toy import params_of
+from tests.support.processes import run_module
 
 
 def functions() -> dict:
@@ -115,13 +113,7 @@ def test_the_recipes_options_go_behind_two_dashes(capsys):
 
 def test_a_mistake_is_one_line(tmp_path):
     words = ["--recipe", str(tmp_path), "--exp-dir", str(tmp_path), "--subnet", "0.5"]
-    done = subprocess.run(
-        [sys.executable, "-m", "omni_plugin.icefall", "bake", *words],
-        cwd=RECIPE,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_module("omni_plugin.icefall", "bake", *words, check=False)
     assert done.returncode == 1 and "not enough checkpoints" in done.stderr
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
 

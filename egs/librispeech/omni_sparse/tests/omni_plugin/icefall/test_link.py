@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RECIPE
+from tests.support.processes import RECIPE
 
 
 @pytest.fixture

@@ -2,17 +2,15 @@
 """Whole searches of a toy: what they find, killed, shared, gone on with."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 
 import pytest
 from optuna.storages import RDBStorage
 
 from omni_plugin.errors import OmniError
 from omni_plugin.search import RANDOM, SEARCH, UNIFORM, area
-from tests.conftest import RECIPE
+from tests.support.processes import start_module
 from tests.support.search_toy import COST, RUNGS, Counting, harm, search, space
 
 
@@ -104,9 +102,7 @@ DIES_AT = 125
 
 
 def process(folder, die_at: int, worker: int) -> subprocess.Popen:
-    env = {**os.environ, "PYTHONPATH": str(RECIPE), "OMP_NUM_THREADS": "1"}
-    words = ["-m", "tests.support.search_toy", str(folder), str(die_at), str(worker)]
-    return subprocess.Popen([sys.executable, *words], cwd=RECIPE, env=env, stderr=subprocess.PIPE)
+    return start_module("tests.support.search_toy", folder, die_at, worker)
 
 
 def lines(folder) -> list[tuple]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One update under torchrun and what each rank draws; see test_supernet_ddp.py.
+"""One update under torchrun and what each rank draws; see test_ddp.py.
 
 Usage: torchrun ... -m tests.omni_plugin.supernet.ddp_run OUT
 """

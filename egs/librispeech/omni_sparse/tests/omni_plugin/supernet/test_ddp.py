@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from omni_plugin.supernet import SuperNet
-from tests.conftest import torchrun
 from tests.omni_plugin.supernet.ddp_run import EQUAL, OWN, SAMPLERS, UPDATES, draws, loss_of
 from tests.support.models import mixed, tokens
+from tests.support.ranks import read_ranks, torchrun
 
 WAYS = [
     f"{name} quiet={quiet} unused={unused}"
@@ -22,8 +22,8 @@ every_way = pytest.mark.parametrize("way", WAYS)
 def ranks(tmp_path_factory) -> list[dict]:
     """What both ranks wrote."""
     out = tmp_path_factory.mktemp("ranks")
-    torchrun("tests.omni_plugin.supernet.ddp_run", str(out))
-    return [torch.load(out / f"rank-{rank}.pt") for rank in (0, 1)]
+    torchrun("tests.omni_plugin.supernet.ddp_run", out)
+    return read_ranks(out)
 
 
 @pytest.fixture(scope="module")
