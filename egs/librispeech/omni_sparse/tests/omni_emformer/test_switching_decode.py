@@ -15,8 +15,8 @@ from omni_emformer import switching_decode
 from omni_emformer.supernet.loader import subnet_loader
 from omni_emformer.switching_decode import CHUNK, UTTERANCE, Switching
 from omni_plugin import SuperNet
-from tests.emformer.decoding.test_decode import TOKENS
-from tests.omni_emformer.sweep.test_sweep import CONFIG, corpus, write_checkpoint  # noqa: F401
+from tests.support.random_supernets import write_checkpoint
+from tests.support.random_weights import CONFIG, TOKENS
 
 LEVELS = (0.75, 0.5, 0.0)
 
@@ -63,7 +63,7 @@ def test_each_utterance_has_a_level_of_its_own(supernet):
 
 
 @pytest.fixture
-def decode(corpus, tmp_path):  # noqa: F811
+def decode(corpus, tmp_path):
     """Decodes the supernet in ``tmp_path``; gives results and texts of its first split."""
     write_checkpoint(tmp_path)
     where = ["--corpus", str(corpus.yaml), "--data-dir", str(corpus.data)]
@@ -107,7 +107,7 @@ def test_a_result_tells_of_all_levels(decode):
     assert "_switching-0.75-0.00-by-chunk" in found.recogs
 
 
-def test_what_cannot_be_switched_is_refused(decode, corpus, tmp_path):  # noqa: F811
+def test_what_cannot_be_switched_is_refused(decode, corpus, tmp_path):
     with pytest.raises(RecipeError, match="level 1.5: "):
         decode("--subnets", "1.5")
     write_checkpoint(tmp_path, supernet=False)

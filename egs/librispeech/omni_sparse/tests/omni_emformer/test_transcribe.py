@@ -13,16 +13,12 @@ from emformer.errors import RecipeError
 from omni_emformer import transcribe
 from omni_emformer.live.features import LiveFeatures, with_silence
 from omni_emformer.supernet.subnets import Subnets
-from tests.omni_emformer.supernet.test_loader import save_talkative
-from tests.support import training
-from tests.support.supernets import trainer
+from tests.support.random_supernets import talkative_supernet
 
 
 @pytest.fixture(scope="module")
 def exp_dir(tmp_path_factory, tiny_data):
-    root = tmp_path_factory.mktemp("live")
-    save_talkative(trainer(tiny_data, training.write_config(root / "tiny.yaml"), root / "exp"))
-    return root / "exp"
+    return talkative_supernet(tiny_data, tmp_path_factory.mktemp("live"))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from omni_plugin import OmniError, OmniTraining, SparsitySettings
 from omni_plugin.sampling import Pass
-from tests.support.models import mixed, tokens
+from tests.support.torch_models import mixed, tokens
 
 UPDATES = 24
 SAMPLERS = ("single", "per-rank", "split", "sandwich")

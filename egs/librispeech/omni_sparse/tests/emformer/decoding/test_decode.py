@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """decode.py and streaming_decode.py on a small experiment with random weights."""
 
-import gzip
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import soundfile
 import torch
-from lhotse import Recording, SupervisionSegment
-from lhotse.cut import MonoCut
 
 from emformer import decode, streaming_decode
-from emformer.config import Config, ModelConfig, TrainingConfig
 from emformer.decoding.model import load_decoding_model, share_of_zeros
 from emformer.errors import RecipeError
 from emformer.experiment.averaging import RunningAverage
@@ -22,80 +16,39 @@ from emformer.model import make_model, num_deployed_parameters
 from emformer.scoring.consistency import Consistency
 from emformer.scoring.results import read_results
 from emformer.scoring.wer import count_errors, read_recogs
+from tests.support.noise_corpus import write_corpus
 from tests.support.processes import run_module
+from tests.support.random_weights import CONFIG, TOKENS, checkpoint_of
 
-TOKENS = ["<blk>", "<sos/eos>", "<unk>", "\u2581ONE", "\u2581TWO", "\u2581T", "HREE", "\u2581FOUR"]
 SECONDS = {"test-a": [0.5, 2.3, 1.1, 0.32, 1.9, 1.1, 0.7], "test-b": [1.0, 0.4]}
 SUFFIX = "chunk-160_left-context-320_right-context-40_context-2"
-
-
-def write_cuts(folder, split, seconds):
-    """Noise as audio, and a manifest without stored features."""
-    cuts = []
-    for n, duration in enumerate(seconds):
-        name, path = f"{split}-{n}", folder / f"{split}-{n}.wav"
-        rng = np.random.default_rng([n, len(split)])
-        soundfile.write(path, rng.uniform(-0.5, 0.5, int(16000 * duration)), 16000)
-        recording = Recording.from_file(path, recording_id=name)
-        supervision = SupervisionSegment(name, name, 0.0, recording.duration, text="ONE TWO THREE")
-        cuts.append(
-            MonoCut(
-                name, 0.0, recording.duration, 0, recording=recording, supervisions=[supervision]
-            )
-        )
-    with gzip.open(folder / "fbank" / f"tiny_cuts_{split}.jsonl.gz", "wt") as f:
-        f.writelines(json.dumps(cut.to_dict()) + "\n" for cut in cuts)
 
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     """Data of two test splits, and an exp folder with two epochs of random weights."""
     root = tmp_path_factory.mktemp("experiment")
-    (root / "data" / "fbank").mkdir(parents=True)
-    for split, seconds in SECONDS.items():
-        write_cuts(root / "data", split, seconds)
-    yaml = root / "tiny.yaml"
-    yaml.write_text(
-        "prefix: tiny\ntrain: [train]\ndev: [dev]\ntest: [test-a, test-b]\nvocab_size: 8\n"
-    )
-    config = Config(
-        ModelConfig(
-            encoder_dim=16,
-            num_heads=2,
-            ffn_dim=32,
-            num_layers=2,
-            segment=4,
-            right_context=1,
-            left_context=8,
-            decoder_dim=16,
-            joiner_dim=16,
-        ),
-        TrainingConfig(),
-    )
+    corpus = write_corpus(root, SECONDS)
     (root / "weights").mkdir()
     torch.manual_seed(0)
-    model = make_model(config.model, len(TOKENS))
+    model = make_model(CONFIG.model, len(TOKENS))
     average = RunningAverage(model)
     for epoch in (1, 2):
         with torch.no_grad():
             model.joiner.output_linear.weight.normal_()
             model.joiner.output_linear.bias[0] = 0.5
         average.update(model)
-        state = {
-            "model": model.state_dict(),
-            "model_avg": average.state_dict(),
-            "config": config.to_dict(),
-            "tokens": TOKENS,
-            "vocab_size": len(TOKENS),
-            "corpus": "tiny",
-            "seed": 7,
-            "train_updates": 10 * epoch,
-            "train_passes": 20 * epoch,
-            "train_seconds": 1.5 * epoch,
-        }
+        state = checkpoint_of(
+            model,
+            average,
+            seed=7,
+            train_updates=10 * epoch,
+            train_passes=20 * epoch,
+            train_seconds=1.5 * epoch,
+        )
         for name in (f"epoch-{epoch}.pt", f"checkpoint-{10 * epoch}.pt"):
             save_checkpoint(root / "weights" / name, state)
-    return SimpleNamespace(root=root, yaml=yaml, data=root / "data", weights=root / "weights")
+    return SimpleNamespace(root=root, **vars(corpus), weights=root / "weights")
 
 
 @pytest.fixture

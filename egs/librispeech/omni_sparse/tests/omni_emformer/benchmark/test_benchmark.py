@@ -15,9 +15,7 @@ from omni_emformer.benchmark.files import DENSE, INT8, PACKED, PACKED_INT8, SPAR
 from omni_emformer.benchmark.memory import peak_memory
 from omni_emformer.benchmark.ways import WAYS, Times, interleave
 from omni_emformer.export import __main__ as export
-from tests.omni_emformer.supernet.test_loader import save_talkative
-from tests.support import training
-from tests.support.supernets import trainer
+from tests.support.random_supernets import talkative_supernet
 
 SUBNETS = ["dense", "0.90"]
 NO_SEARCH = {"sherpa-onnx", "sherpa-onnx int8"}
@@ -25,10 +23,9 @@ NO_SEARCH = {"sherpa-onnx", "sherpa-onnx int8"}
 
 @pytest.fixture(scope="module")
 def exp_dir(tmp_path_factory, tiny_data):
-    root = tmp_path_factory.mktemp("benchmark")
-    save_talkative(trainer(tiny_data, training.write_config(root / "tiny.yaml"), root / "exp"))
-    export.main(["--exp-dir", str(root / "exp"), "--subnets", "0", "0.9"])
-    return root / "exp"
+    exp_dir = talkative_supernet(tiny_data, tmp_path_factory.mktemp("benchmark"))
+    export.main(["--exp-dir", str(exp_dir), "--subnets", "0", "0.9"])
+    return exp_dir
 
 
 @pytest.fixture(scope="module")

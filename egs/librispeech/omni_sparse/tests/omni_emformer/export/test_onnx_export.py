@@ -24,9 +24,9 @@ from omni_emformer.export.sherpa import PARTS, decode_by_sherpa
 from omni_emformer.supernet.layer_subnets import LayerSubnets
 from omni_emformer.supernet.subnets import Subnets
 from omni_plugin.runtime import PackedFile
-from tests.omni_emformer.supernet import test_layer_subnets
-from tests.omni_emformer.supernet.test_loader import save_talkative
 from tests.support import training
+from tests.support.random_supernets import talkative_selection
+from tests.support.random_weights import save_talkative
 from tests.support.supernets import trainer
 
 SPLIT = "test-clean"
@@ -218,8 +218,7 @@ def test_nothing_exported_names_the_stage(exp_dir, tmp_path):
 
 
 def test_a_sub_network_of_fewer_units_is_exported_without_them(tiny_data, tmp_path):
-    exp_dir = test_layer_subnets._trained(tiny_data, tmp_path, "simple_top_k")
-    (exp_dir / "system.yaml").write_text("layers: {}\n")
+    exp_dir = talkative_selection(tiny_data, tmp_path, "simple_top_k")
     words = ["--exp-dir", str(exp_dir), "--formats", "checkpoint", "onnx"]
     export.main([*words, "--subnets", "units-1", "dense"])
     folders = [exp_dir / "export" / name for name in ("units-1", "dense")]

@@ -16,18 +16,14 @@ from omni_emformer.runtime import pack as runtime_pack
 from omni_emformer.runtime.model import load_packed, pack_transducers
 from omni_emformer.supernet.loader import subnet_loader
 from omni_plugin.runtime import PackedFile, PackedLinear, write_packed
-from tests.omni_emformer.supernet.test_loader import save_talkative
-from tests.support import training
-from tests.support.supernets import trainer
+from tests.support.random_supernets import talkative_supernet
 
 SUBNETS = ["dense", "0.50", "0.90"]
 
 
 @pytest.fixture(scope="module")
 def exp_dir(tmp_path_factory, tiny_data):
-    root = tmp_path_factory.mktemp("packed")
-    save_talkative(trainer(tiny_data, training.write_config(root / "tiny.yaml"), root / "exp"))
-    return root / "exp"
+    return talkative_supernet(tiny_data, tmp_path_factory.mktemp("packed"))
 
 
 def pack(exp_dir, path, *more: str):

@@ -29,30 +29,23 @@ from omni_emformer.search.setup import Search
 from omni_emformer.supernet.fronts import find_within
 from omni_emformer.sweep import __main__ as sweep
 from omni_plugin.search import UNIFORM, read_front
-from tests.omni_emformer.sweep import test_sweep
+from tests.support.random_supernets import write_checkpoint
 
 FAST = ["--evaluations", "40", "--population", "4", "--step", "0.25", "--budgets", "0.5"]
 COMMON = ["--num-threads", "1", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
-def experiment(tiny_data, tmp_path_factory, module_patch) -> SimpleNamespace:
+def experiment(tiny_data, tmp_path_factory) -> SimpleNamespace:
     """A searched experiment with random weights on the tiny corpus."""
     tokens = symbols(load_tokenizer(tiny_data / "lang_bpe_64"))
-    module_patch.setattr(test_sweep, "TOKENS", tokens)
     folder = tmp_path_factory.mktemp("searched") / "omni"
-    test_sweep.write_checkpoint(folder)
+    write_checkpoint(folder, tokens=tokens)
     where = ["--corpus", "synthetic", "--data-dir", str(tiny_data)]
     lang = ["--lang-dir", str(tiny_data / "lang_bpe_64")]
     words = ["--exp-dir", str(folder), *lang, *FAST, *where, *COMMON]
     search.main(words)
-    return SimpleNamespace(folder=folder, words=words, where=where)
-
-
-@pytest.fixture(scope="module")
-def module_patch():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
+    return SimpleNamespace(folder=folder, tokens=tokens, words=words, where=where)
 
 
 def searched(experiment) -> Search:
@@ -170,7 +163,7 @@ def test_the_front_of_other_weights_is_refused(experiment):
 
 def test_a_front_of_another_supernet_does_not_go_on(experiment, tmp_path):
     other = tmp_path / "omni"
-    test_sweep.write_checkpoint(other, seed=1)
+    write_checkpoint(other, seed=1, tokens=experiment.tokens)
     (other / "search").symlink_to(experiment.folder / "search")
     words = [str(other) if word == str(experiment.folder) else word for word in experiment.words]
     with pytest.raises(RecipeError, match="study params was made with another weights"):
@@ -178,7 +171,7 @@ def test_a_front_of_another_supernet_does_not_go_on(experiment, tmp_path):
 
 
 def test_a_model_without_a_supernet_is_refused(experiment, tmp_path):
-    test_sweep.write_checkpoint(tmp_path / "omni", supernet=False)
+    write_checkpoint(tmp_path / "omni", supernet=False, tokens=experiment.tokens)
     words = [str(tmp_path / "omni") if w == str(experiment.folder) else w for w in experiment.words]
     with pytest.raises(RecipeError, match="holds no supernet; there is nothing to search"):
         search.main(words)

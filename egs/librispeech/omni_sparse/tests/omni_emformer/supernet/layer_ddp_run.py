@@ -14,7 +14,7 @@ import torch
 
 from emformer.train import get_parser, make_trainer
 from emformer.training.distributed import start_processes
-from tests.support.layers import method
+from tests.support.layer_trainings import method
 from tests.support.training import outcome
 
 #: With four sizes one of the middle ones is drawn.

@@ -15,7 +15,7 @@ from emformer.training.loss import transducer_loss
 from omni_emformer.supernet.layer_method import LayerMethod, MethodPass
 from tests.omni_emformer.supernet.test_method import make_batch, pick
 from tests.support import supernets
-from tests.support.layers import WAYS, settings
+from tests.support.layer_trainings import WAYS, settings
 from tests.support.tiny_config import TINY_CONFIG
 
 TOTAL = 100

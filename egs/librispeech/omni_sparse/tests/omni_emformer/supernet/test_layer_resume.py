@@ -11,7 +11,7 @@ from emformer.experiment.checkpoint import load_checkpoint
 from emformer.training.oom_scan import scan_for_out_of_memory
 from omni_emformer.supernet.layer_method import LayerMethod
 from tests.support import supernets, training
-from tests.support.layers import WAYS, method, trainer
+from tests.support.layer_trainings import WAYS, method, trainer
 from tests.support.training import Interrupted, difference, same_state, write_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")

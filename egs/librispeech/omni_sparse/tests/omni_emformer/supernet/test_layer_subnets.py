@@ -16,38 +16,23 @@ from emformer.scoring.wer import read_recogs
 from omni_emformer.export import __main__ as export
 from omni_emformer.export.checkpoint import write_checkpoint
 from omni_emformer.supernet.layer_subnets import LayerSubnets, layer_subnet_loader
-from tests.omni_emformer.supernet.test_loader import save_talkative
 from tests.support import training
-from tests.support.layers import trainer
+from tests.support.layer_trainings import trainer
+from tests.support.random_supernets import talkative_selection
+from tests.support.random_weights import save_talkative
 
 MODES = {"simulated": decode, "chunk-wise": streaming_decode}
 SIZES = ["dense", "units-2", "units-1"]
 
 
-def _trained(data, root, way: str):
-    """An experiment whose selection is settled at random; its weights were not trained."""
-    run = trainer(data, training.write_config(root / "tiny.yaml"), root / "exp", way)
-    layers = run.method.layers
-    for update in range(run.total_updates):
-        layers.passes(update)
-    layers.order, layers.settled_at = [3, 0, 1, 2], 0
-    with torch.no_grad():
-        for name, parameter in run.model.named_parameters():
-            if name.startswith("size_heads"):
-                parameter.normal_()
-    save_talkative(run)
-    (root / "exp" / "system.yaml").write_text("layers: {}\n")  # as train.py would write it
-    return root / "exp"
-
-
 @pytest.fixture(scope="module")
 def exp_dir(tmp_path_factory, tiny_data):
-    return _trained(tiny_data, tmp_path_factory.mktemp("layers"), "simple_top_k")
+    return talkative_selection(tiny_data, tmp_path_factory.mktemp("layers"), "simple_top_k")
 
 
 @pytest.fixture(scope="module")
 def combined_dir(tmp_path_factory, tiny_data):
-    return _trained(tiny_data, tmp_path_factory.mktemp("combined"), "combined")
+    return talkative_selection(tiny_data, tmp_path_factory.mktemp("combined"), "combined")
 
 
 def options(exp_dir, *more: str):

@@ -16,28 +16,18 @@ from emformer.scoring.wer import read_recogs
 from omni_emformer.supernet.loader import make_supernet, settings_of, subnet_loader
 from omni_plugin import SparsitySettings
 from tests.support import training
-from tests.support.supernets import settings, trainer
+from tests.support.random_supernets import talkative_supernet
+from tests.support.random_weights import save_talkative
+from tests.support.supernets import settings
 
 MODES = {"simulated": decode, "chunk-wise": streaming_decode}
 # fast_beam_search needs k2 and has tests of its own.
 SEARCHES = [name for name in METHODS if name != "fast_beam_search"]
 
 
-def save_talkative(run) -> None:
-    """Write epoch-1.pt of a model that was not trained, but says something."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        run.model.joiner.output_linear.weight.normal_()
-        run.model.joiner.output_linear.bias[0] = 0.5
-    run.average.update(run.model)
-    run._save("epoch-1.pt")
-
-
 @pytest.fixture(scope="module")
 def supernet_dir(tmp_path_factory, tiny_data):
-    root = tmp_path_factory.mktemp("supernet")
-    save_talkative(trainer(tiny_data, training.write_config(root / "tiny.yaml"), root / "exp"))
-    return root / "exp"
+    return talkative_supernet(tiny_data, tmp_path_factory.mktemp("supernet"))
 
 
 @pytest.fixture(scope="module")

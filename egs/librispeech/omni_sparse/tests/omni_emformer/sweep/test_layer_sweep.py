@@ -6,7 +6,7 @@ import yaml
 
 from emformer.scoring.results import read_results
 from omni_emformer.sweep import __main__ as sweep
-from tests.support.layers import LAYERS
+from tests.support.layer_trainings import LAYERS
 from tests.support.processes import run_module
 from tests.support.training import words, write_config
 

@@ -5,76 +5,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
 import yaml
 
 from emformer import decode, streaming_decode
-from emformer.config import Config, ModelConfig, TrainingConfig
 from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding.model import fingerprint
 from emformer.errors import RecipeError
-from emformer.experiment.averaging import RunningAverage
-from emformer.experiment.checkpoint import save_checkpoint
-from emformer.model import make_model
 from emformer.scoring.results import read_results
 from omni_emformer.sweep import __main__ as sweep
 from omni_plugin import SuperNet
-from tests.emformer.decoding.test_decode import TOKENS, write_cuts
-from tests.support.supernets import settings, write_system
+from tests.support.random_supernets import write_checkpoint
+from tests.support.random_weights import random_model
+from tests.support.supernets import write_system
 
-SECONDS = {"test-a": [0.5, 1.1, 0.7], "test-b": [1.0, 0.4]}
-CONFIG = Config(
-    ModelConfig(
-        encoder_dim=16, num_heads=2, ffn_dim=32, num_layers=2, segment=4, right_context=1,
-        left_context=8, decoder_dim=16, joiner_dim=16,
-    ),
-    TrainingConfig(),
-)  # fmt: skip
+SPLITS = ["test-a", "test-b"]  # of the fixture `corpus`
 METHODS = ["greedy_search", "modified_beam_search"]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory) -> SimpleNamespace:
-    root = tmp_path_factory.mktemp("corpus")
-    (root / "fbank").mkdir()
-    for split, seconds in SECONDS.items():
-        write_cuts(root, split, seconds)
-    yaml = root / "tiny.yaml"
-    yaml.write_text("prefix: tiny\ntrain: [a]\ndev: [b]\ntest: [test-a, test-b]\nvocab_size: 8\n")
-    return SimpleNamespace(data=root, yaml=yaml)
-
-
-def write_checkpoint(exp_dir: Path, seed: int = 0, supernet: bool = True, **changes) -> None:
-    """An epoch of random weights; ``changes`` are to the supernet's settings."""
-    exp_dir.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(seed)
-    model = make_model(CONFIG.model, len(TOKENS))
-    with torch.no_grad():
-        model.joiner.output_linear.weight.normal_()
-    average = RunningAverage(model)
-    average.update(model)
-    method = {}
-    if supernet:
-        wanted = settings(max_sparsity=0.75, **changes)
-        ranks = SuperNet(model, wanted.pattern, wanted.include).ranks()
-        method = {"settings": wanted.to_dict(), "ranks": ranks}
-    state = {
-        "model": model.state_dict(),
-        "model_avg": average.state_dict(),
-        "method": method,
-        "config": CONFIG.to_dict(),
-        "tokens": TOKENS,
-        "vocab_size": len(TOKENS),
-        "corpus": "tiny",
-        "seed": 3,
-        "train_updates": 10,
-        "train_passes": 10,
-        "train_seconds": 1.5,
-    }
-    save_checkpoint(exp_dir / "epoch-1.pt", state)
 
 
 @pytest.fixture
@@ -104,7 +51,7 @@ def test_every_level_is_decoded_by_every_method(omni, run):
     results = run("--methods", *METHODS)
     assert cells(results) == [
         ("omni", subnet, split, "chunk-wise", method)
-        for split in SECONDS
+        for split in SPLITS
         for subnet in ("dense", "0.50", "0.75")  # what the settings validate
         for method in METHODS
     ]
@@ -185,11 +132,7 @@ def test_other_settings_of_a_method_are_other_cells(omni, run):
 
 def test_the_weights_that_are_decoded_are_those_the_supernet_bakes(omni, run):
     results = run("--subnets", "0.5", "--splits", "test-b", "--use-averaged-model", "false")
-    torch.manual_seed(0)
-    model = make_model(CONFIG.model, len(TOKENS))
-    with torch.no_grad():
-        model.joiner.output_linear.weight.normal_()
-    supernet = SuperNet(model, include=[r"^encoder\.emformer\."])
+    supernet = SuperNet(random_model(), include=[r"^encoder\.emformer\."])
     assert results[0].weights == fingerprint(supernet.baked_model(0.5))
 
 
@@ -304,7 +247,7 @@ def test_a_split_is_loaded_once(omni, run, monkeypatch):
 
     monkeypatch.setattr(AsrDataModule, "test_dataloader", counted)
     run("--modes", "simulated", "chunk-wise")
-    assert loaded == list(SECONDS)
+    assert loaded == SPLITS
 
 
 # Mistakes.

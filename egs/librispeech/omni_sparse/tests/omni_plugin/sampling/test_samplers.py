@@ -18,7 +18,7 @@ from omni_plugin.sampling import (
     make_sampler,
 )
 from omni_plugin.supernet import SuperNet
-from tests.support.models import mixed, tokens
+from tests.support.torch_models import mixed, tokens
 
 UPDATES = 400
 SUPERNET = SuperNet(mixed())

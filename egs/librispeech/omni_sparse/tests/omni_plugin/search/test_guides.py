@@ -16,8 +16,8 @@ from omni_plugin.search.guides import (
     sensitivity_chain,
 )
 from omni_plugin.supernet import SuperNet
-from tests.support.models import mixed
 from tests.support.search_toy import COST, HARM, WEIGHTS, harm, space
+from tests.support.torch_models import mixed
 
 
 def chain(number: int = 9) -> list[tuple[float, ...]]:

@@ -18,8 +18,8 @@ from omni_plugin.search import (
     stored_bytes,
 )
 from omni_plugin.supernet import SuperNet
-from tests.support.models import mixed
 from tests.support.search_toy import WEIGHTS, space
+from tests.support.torch_models import mixed
 
 UNITS = Space([Axis(f"unit {n}", 1, 1.0, 1.0) for n in range(10)])
 

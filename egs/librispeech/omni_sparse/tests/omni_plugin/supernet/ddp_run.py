@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from omni_plugin.sampling import CubicRamp, LevelSpace, Schedule, make_sampler
 from omni_plugin.supernet import SuperNet
-from tests.support.models import mixed, tokens
+from tests.support.torch_models import mixed, tokens
 
 UPDATES = 40
 SAMPLERS = ("single", "per-rank", "split", "sandwich")

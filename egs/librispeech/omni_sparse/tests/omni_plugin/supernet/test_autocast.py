@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from omni_plugin.supernet import SuperNet
-from tests.support.models import Reader, ScaledLinear, vectors
+from tests.support.torch_models import Reader, ScaledLinear, vectors
 
 ORDERS = [("dense", 0.5), (0.5, "dense"), (0.5, 0.75), (0.75, 0.5, "dense", 0.75)]
 orders = pytest.mark.parametrize("choices", ORDERS, ids=str)

@@ -10,7 +10,7 @@ from torch import nn
 from omni_plugin.errors import OmniError
 from omni_plugin.patterns import make_pattern
 from omni_plugin.supernet import SubNet, SuperNet
-from tests.support.models import Mixed, mixed, tokens, vectors
+from tests.support.torch_models import Mixed, mixed, tokens, vectors
 
 NAMES = list(Mixed.matrices)
 

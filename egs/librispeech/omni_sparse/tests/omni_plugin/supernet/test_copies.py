@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from omni_plugin import OmniError
-from tests.support.models import tokens, used
+from tests.support.torch_models import tokens, used
 
 
 def by_pickle(value):

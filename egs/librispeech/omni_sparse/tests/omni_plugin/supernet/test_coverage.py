@@ -7,7 +7,7 @@ from torch import nn
 
 from omni_plugin.errors import OmniError
 from omni_plugin.supernet import SuperNet
-from tests.support.models import FunctionLinear, Mixed, Reader, Tied, mixed, vectors
+from tests.support.torch_models import FunctionLinear, Mixed, Reader, Tied, mixed, vectors
 
 
 def covered(model: nn.Module, **rules) -> list[str]:

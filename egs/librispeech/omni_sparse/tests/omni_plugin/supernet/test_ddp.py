@@ -6,8 +6,8 @@ import torch
 
 from omni_plugin.supernet import SuperNet
 from tests.omni_plugin.supernet.ddp_run import EQUAL, OWN, SAMPLERS, UPDATES, draws, loss_of
-from tests.support.models import mixed, tokens
 from tests.support.ranks import read_ranks, torchrun
+from tests.support.torch_models import mixed, tokens
 
 WAYS = [
     f"{name} quiet={quiet} unused={unused}"

@@ -8,7 +8,7 @@ from torch import nn
 from emformer.config import ModelConfig
 from emformer.model import make_model
 from omni_plugin.supernet import SuperNet
-from tests.support.models import vectors
+from tests.support.torch_models import vectors
 
 CONFIG = ModelConfig(
     encoder_dim=16, num_heads=2, ffn_dim=32, num_layers=2, dropout=0.1, segment=4,

@@ -9,7 +9,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from omni_plugin.supernet import SuperNet
-from tests.support.models import mixed, tokens
+from tests.support.torch_models import mixed, tokens
 
 SHAPE = (48, 40)
 

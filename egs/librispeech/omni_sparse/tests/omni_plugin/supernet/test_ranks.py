@@ -9,7 +9,7 @@ import torch
 
 from omni_plugin.errors import OmniError
 from omni_plugin.supernet import SuperNet
-from tests.support.models import mixed, tokens
+from tests.support.torch_models import mixed, tokens
 
 PATTERNS = ["8x1", "1x1", "4x2", "2:4"]
 every_pattern = pytest.mark.parametrize("pattern", PATTERNS)

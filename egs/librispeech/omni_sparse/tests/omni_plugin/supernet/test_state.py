@@ -9,7 +9,7 @@ import torch
 
 from omni_plugin.errors import OmniError
 from omni_plugin.supernet import SuperNet
-from tests.support.models import mixed, tokens, used
+from tests.support.torch_models import mixed, tokens, used
 
 
 def train_step(supernet: SuperNet, optimizer: torch.optim.Optimizer, level: float) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from omni_plugin.supernet import SuperNet
-from tests.support.models import (
+from tests.support.torch_models import (
     FunctionLinear,
     Mixed,
     Tied,
