@@ -16,12 +16,15 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(RECIPE), **changes}
 
 
-def run_python(*words: object, check: bool = True, **changes: str) -> subprocess.CompletedProcess:
-    """Run ``python3 ...`` from the recipe's folder.
+def run_python(
+    *words: object, check: bool = True, cwd: Path = RECIPE, **changes: str
+) -> subprocess.CompletedProcess:
+    """Run ``python3 ...``, from the recipe's folder unless told otherwise.
 
     Args:
       words: Its arguments.
       check: Whether to fail, with all that was said, where it ends with an error.
+      cwd: Its working directory.
       changes: Variables of its environment.
 
     Returns:
@@ -29,7 +32,7 @@ def run_python(*words: object, check: bool = True, **changes: str) -> subprocess
     """
     command = [sys.executable, *map(str, words)]
     env = environment(**changes)
-    done = subprocess.run(command, cwd=RECIPE, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done

@@ -13,8 +13,8 @@ from omni_plugin import OmniError
 from omni_plugin.icefall.bake import make_baker
 from omni_plugin.icefall.source import Source
 from omni_plugin.icefall.sweep import summaries
-from tests.omni_plugin.icefall.cases import STAND_IN
-from tests.omni_plugin.icefall.toy import compute, make_model, started
+from tests.support.icefall_cases import STAND_IN
+from tests.support.icefall_toy import compute, make_model, started
 
 
 @pytest.fixture

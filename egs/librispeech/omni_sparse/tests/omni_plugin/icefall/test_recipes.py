@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from tests.omni_plugin.icefall.conftest import Runner
+from tests.support.icefall_runner import Runner
 
 BAKE = ("--exp-dir", "exp", "--epoch", 2, "--use-averaged-model", 0)
 

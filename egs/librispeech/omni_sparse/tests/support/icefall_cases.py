@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recipes and the arguments that make them tiny."""
+"""Recipes of icefall and the arguments that make them tiny."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from tests.support.processes import RECIPE
+
+STANDIN = RECIPE / "tests/omni_plugin/icefall/standin"
 ICEFALL = Path(os.environ.get("ICEFALL_ROOT", "icefall"))
 
 
@@ -39,7 +41,7 @@ class Case:
     )
 
 
-STAND_IN = Case("stand-in", HERE / "standin", HERE / "standin/egs/toy/ASR/tiny", ())
+STAND_IN = Case("stand-in", STANDIN, STANDIN / "egs/toy/ASR/tiny", ())
 
 _DATA = (
     *("--full-libri", "0", "--enable-musan", "0", "--enable-spec-aug", "0", "--num-workers", "0"),
