@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from lhotse import AudioSource, Recording, SupervisionSegment
 
 from emformer.data.manifests import manifest_paths, write_manifest
@@ -33,12 +32,8 @@ def save_wave(path: Path, seconds: float, rate: int, channels: int, seed: int) -
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def always_one_thread(one_thread):
     """Tiny tensors only lose by threads, above all where other processes compute too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -24,12 +24,17 @@ class Interrupted(Exception):
     """Stands for anything that ends a run too early."""
 
 
-def interrupt_at(update: int) -> type[TrainingMethod]:
-    """A method that ends the run within an update (counted from 0)."""
+def interrupt_at(update: int, base: type[TrainingMethod] = TrainingMethod) -> type[TrainingMethod]:
+    """A method that ends the run within an update (counted from 0), in the last of its passes."""
 
-    class Interrupting(TrainingMethod):
+    class Interrupting(base):
+        def passes(self, at):
+            passes = super().passes(at)
+            self.last = passes[-1]
+            return passes
+
         def loss(self, model, batch, which, at):
-            if at == update and model.training:
+            if at == update and model.training and which is self.last:
                 raise Interrupted
             return super().loss(model, batch, which, at)
 

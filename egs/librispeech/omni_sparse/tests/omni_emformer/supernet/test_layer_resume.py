@@ -12,7 +12,7 @@ from emformer.training.oom_scan import scan_for_out_of_memory
 from omni_emformer.supernet.layer_method import LayerMethod
 from tests.support import supernets, training
 from tests.support.layer_trainings import WAYS, method, trainer
-from tests.support.training import Interrupted, difference, same_state, write_config
+from tests.support.training import Interrupted, difference, interrupt_at, same_state, write_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 every_way = pytest.mark.parametrize("way", WAYS)
@@ -36,28 +36,11 @@ def undisturbed(tmp_path_factory, one_thread, config, tiny_data):
     return runs
 
 
-def interrupt_at(update: int) -> type[LayerMethod]:
-    """Ends the run within an update (counted from 0), in the last of its passes."""
-
-    class Interrupting(LayerMethod):
-        def passes(self, at):
-            passes = super().passes(at)
-            self.last = passes[-1]
-            return passes
-
-        def loss(self, model, batch, which, at):
-            if at == update and model.training and which is self.last:
-                raise Interrupted
-            return super().loss(model, batch, which, at)
-
-    return Interrupting
-
-
 @every_way
 @pytest.mark.parametrize("share", [0.35, 0.85], ids=["selecting", "settled"])
 def test_going_on_equals_going_through(undisturbed, config, tiny_data, tmp_path, way, share):
     run = undisturbed[way]
-    stopping = method(way, interrupt_at(int(share * run.total)))
+    stopping = method(way, interrupt_at(int(share * run.total), LayerMethod))
     with pytest.raises(Interrupted):
         training.trainer(tiny_data, config, tmp_path, method=stopping).fit()
     trainer(tiny_data, config, tmp_path, way).fit()
@@ -122,7 +105,7 @@ def test_the_memory_scan_changes_nothing(config, tiny_data, tmp_path, way):
 def test_other_methods_checkpoints_are_refused_both_ways(undisturbed, config, tiny_data, tmp_path):
     """In one line, before the optimizer finds other groups."""
     plain = {"heads": []}
-    stopped = method("simple_top_k", interrupt_at(5), **plain)
+    stopped = method("simple_top_k", interrupt_at(5, LayerMethod), **plain)
     with pytest.raises(Interrupted):
         training.trainer(tiny_data, config, tmp_path / "layers", method=stopped).fit()
     with pytest.raises(RecipeError, match="^the checkpoint is of another training method"):

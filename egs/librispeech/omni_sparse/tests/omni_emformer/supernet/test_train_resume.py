@@ -15,7 +15,7 @@ from omni_emformer.supernet.loader import subnet_loader
 from omni_emformer.supernet.method import OmniMethod
 from tests.support import training
 from tests.support.supernets import SANDWICH, method, trainer
-from tests.support.training import Interrupted, difference, same_state, write_config
+from tests.support.training import Interrupted, difference, interrupt_at, same_state, write_config
 
 #: What is trained, by name: changes to the settings of the tests.
 WAYS = {"single": {}, "sandwich": SANDWICH, "grow": {"grow_from": 0.4, "shrink": 0.5}}
@@ -41,26 +41,9 @@ def undisturbed(tmp_path_factory, one_thread, config, tiny_data):
     return runs
 
 
-def interrupt_at(update: int) -> type[OmniMethod]:
-    """Ends the run within an update (counted from 0), in the last of its passes."""
-
-    class Interrupting(OmniMethod):
-        def passes(self, at):
-            passes = super().passes(at)
-            self.last = passes[-1]
-            return passes
-
-        def loss(self, model, batch, which, at):
-            if at == update and model.training and which == self.last:
-                raise Interrupted
-            return super().loss(model, batch, which, at)
-
-    return Interrupting
-
-
 def run_until(update: int, data, config, exp_dir, **changes) -> None:
     with pytest.raises(Interrupted):
-        how = method(interrupt_at(update), **changes)
+        how = method(interrupt_at(update, OmniMethod), **changes)
         training.trainer(data, config, exp_dir, method=how).fit()
 
 
@@ -135,14 +118,8 @@ def test_other_levels_may_be_validated(interrupted, config, tiny_data):
 
 
 def test_a_dense_runs_checkpoint_is_refused(config, tiny_data, tmp_path):
-    class Interrupting(training.TrainingMethod):
-        def loss(self, model, batch, which, at):
-            if at == 5:
-                raise Interrupted
-            return super().loss(model, batch, which, at)
-
     with pytest.raises(Interrupted):
-        training.trainer(tiny_data, config, tmp_path, method=Interrupting).fit()
+        training.trainer(tiny_data, config, tmp_path, method=interrupt_at(5)).fit()
     with pytest.raises(RecipeError, match="of no supernet; use another experiment folder"):
         trainer(tiny_data, config, tmp_path)
 
