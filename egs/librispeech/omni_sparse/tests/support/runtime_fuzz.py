@@ -26,10 +26,9 @@ import torch
 from torch import Tensor
 
 from omni_plugin.errors import OmniError
-from omni_plugin.runtime import PackedFile, PackedLinear, header, linear, native, write_packed
-from tests.support.runtime_layers import supernet
+from omni_plugin.runtime import PackedFile, PackedLinear, header, linear, native
+from tests.support.runtime_layers import LEVELS, supernet, write_levels
 
-LEVELS = ["0", "0.5", "0.9"]
 _ODD = [-1, 0, 1, 2, 7, 8, 9, 63, 64, 65, 255, 65535, 65536, 2**31 - 1, 2**31, 2**63, 10**30]
 _ODD += [None, True, 1.0, "", "int8", "float32", "bool", [], {}, [1, 2], float("nan")]
 
@@ -112,8 +111,7 @@ def main() -> None:
         originals = []
         for values in ("float32", "int8"):
             net, path = supernet(), Path(folder) / values
-            states = ((level, net.bake(level)) for level in LEVELS)
-            write_packed(path, net.model, states, values, {"a": "b"})
+            write_levels(path, net, values=values, meta={"a": "b"})
             expected = [read(path, number) for number in range(len(LEVELS))]
             originals.append((path.read_bytes(), expected))
         path = Path(folder) / "damaged"

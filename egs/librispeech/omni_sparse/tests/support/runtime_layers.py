@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from omni_plugin import SuperNet
-from omni_plugin.runtime import BlockMatrix, load_library, native
+from omni_plugin.runtime import BlockMatrix, load_library, native, write_packed
 from omni_plugin.runtime.blocks import Band
 from tests.support.processes import run_module
 
 COMPILER = shlex.split(os.environ.get("CC", "cc"))
 
+#: Sub-networks of packed files.
+LEVELS = ["0", "0.5", "0.9"]
 #: Instruction sets, in the order of omni_plugin.runtime.native.UNITS.
 INSTRUCTIONS = ["plain", "avx2", "avx512", "vnni"]
 
@@ -64,6 +67,14 @@ def model() -> nn.Module:
 def supernet() -> SuperNet:
     """It does not cover the last layer."""
     return SuperNet(model(), "8x1", exclude=["^4"])
+
+
+def write_levels(
+    path: Path, net: SuperNet, levels: Sequence[str] = LEVELS, values: str = "float32", **more
+) -> Path:
+    """A packed file of a supernet's sub-networks of these levels; ``more`` as for write_packed."""
+    write_packed(path, net.model, ((level, net.bake(level)) for level in levels), values, **more)
+    return path
 
 
 def run_apart(module: str, *words: str, **environment: str) -> str:

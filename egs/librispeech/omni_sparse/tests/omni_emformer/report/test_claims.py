@@ -19,7 +19,7 @@ from omni_emformer.report.claims import (
 from omni_emformer.report.experiments import read_experiment
 from omni_emformer.report.intervals import Interval
 from omni_emformer.report.runs import Runs
-from tests.omni_emformer.report.test_report import GREEDY, SIZES, add_result, section
+from tests.support.made_up_results import GREEDY, SIZES, add_result, section
 
 LEVELS = ("0.50", "0.90")
 

@@ -14,7 +14,7 @@ from omni_emformer.report.claims import NOT, REPRODUCED, UNLIKE, Claims
 from omni_emformer.report.conditions import differences, read_conditions
 from omni_emformer.report.experiments import read_experiment
 from omni_emformer.report.runs import Runs
-from tests.omni_emformer.report.test_report import GREEDY, SIZES, add_result, section
+from tests.support.made_up_results import GREEDY, SIZES, add_result, section
 
 
 def write_config(folder: Path, **sections) -> None:

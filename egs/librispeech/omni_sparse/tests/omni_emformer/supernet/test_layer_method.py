@@ -6,21 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-import yaml
 
-from emformer.config import Config
 from emformer.errors import RecipeError
 from emformer.model import make_model
 from emformer.training.loss import transducer_loss
 from omni_emformer.supernet.layer_method import LayerMethod, MethodPass
-from tests.omni_emformer.supernet.test_method import make_batch, pick
 from tests.support import supernets
 from tests.support.layer_trainings import WAYS, settings
-from tests.support.tiny_config import TINY_CONFIG
+from tests.support.made_up_batches import CONFIG, make_batch, pick
 
 TOTAL = 100
 FIRST, SELECTING, JOINT = 5, 30, 60  # updates of the three parts of a run
-CONFIG = Config.from_dict(yaml.safe_load(TINY_CONFIG.replace("dropout: 0.1", "dropout: 0.0")))
 every_way = pytest.mark.parametrize("way", WAYS)
 
 

@@ -6,17 +6,15 @@ import logging
 
 import pytest
 import torch
-import yaml
 
-from emformer.config import Config
 from emformer.errors import RecipeError
 from emformer.model import make_model
 from emformer.training.loss import Batch, loss_scales, run_transducer, transducer_loss, weigh_losses
 from omni_emformer.supernet import method as module
 from omni_emformer.supernet.method import OmniMethod
 from omni_plugin.distillation import DISTILLATIONS, distillation_loss, lattice_labels, lattice_mask
+from tests.support.made_up_batches import CONFIG, make_batch, pick
 from tests.support.supernets import SANDWICH, settings
-from tests.support.tiny_config import TINY_CONFIG
 
 TOTAL = 100
 LATE = 60  # an update with all sparsities in play
@@ -25,7 +23,6 @@ SAMPLERS = {
     "sandwich": {"name": "sandwich", "random": 2},
     "split": {"name": "split", "parts": 3},
 }
-CONFIG = Config.from_dict(yaml.safe_load(TINY_CONFIG.replace("dropout: 0.1", "dropout: 0.0")))
 
 
 def make(**changes) -> OmniMethod:
@@ -34,18 +31,6 @@ def make(**changes) -> OmniMethod:
     method = OmniMethod(CONFIG.training, TOTAL, settings(**changes), seed=3)
     method.wrap(make_model(CONFIG.model, 20)).train()
     return method
-
-
-def make_batch(size: int = 6, seed: int = 0) -> Batch:
-    """Utterances of different lengths, the longest in the middle."""
-    rng = torch.Generator().manual_seed(seed)
-    x_lens = torch.tensor([83, 40, 97, 64, 50, 71, 33][:size])
-    y_lens = torch.tensor([5, 3, 7, 4, 1, 6, 2][:size])
-    x = torch.randn(size, int(x_lens.max()), 80, generator=rng)
-    y = torch.randint(1, 20, (size, int(y_lens.max())), generator=rng)
-    for n in range(size):
-        x[n, x_lens[n] :], y[n, y_lens[n] :] = 0.0, 0
-    return Batch(x, x_lens, y, y_lens)
 
 
 def gradients(model) -> dict[str, torch.Tensor]:
@@ -61,12 +46,6 @@ def run(method: OmniMethod, batch: Batch, update: int = LATE) -> list[dict[str, 
         loss.backward()
         infos.append(info)
     return infos
-
-
-def pick(batch: Batch, numbers: slice) -> Batch:
-    """Some utterances. Without longer ones' padding, which k2's smoothed loss does see."""
-    x, x_lens, y, y_lens = (value[numbers] for value in vars(batch).values())
-    return Batch(x[:, : max(x_lens)], x_lens, y[:, : max(y_lens)], y_lens)
 
 
 class Watched:

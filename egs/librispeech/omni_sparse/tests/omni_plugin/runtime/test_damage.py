@@ -9,16 +9,15 @@ import pytest
 
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import PackedFile, header, linear
-from tests.omni_plugin.runtime.test_packed_file import write
-from tests.support.runtime_fuzz import LEVELS, read
-from tests.support.runtime_layers import run_apart, run_sanitized, supernet
+from tests.support.runtime_fuzz import read
+from tests.support.runtime_layers import LEVELS, run_apart, run_sanitized, supernet, write_levels
 
 FUZZ = "tests.support.runtime_fuzz"
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> bytes:
-    return write(tmp_path_factory.mktemp("whole") / "m", supernet()).read_bytes()
+    return write_levels(tmp_path_factory.mktemp("whole") / "m", supernet()).read_bytes()
 
 
 def refused(path: Path, data: bytes) -> str:

@@ -10,20 +10,16 @@ from torch import nn
 from omni_plugin import SuperNet
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import PackedFile, PackedLinear, packed_file, use_packed, write_packed
-from tests.support.runtime_layers import model, supernet
+from tests.support.runtime_layers import LEVELS, model, supernet, write_levels
 
-LEVELS = ["0", "0.5", "0.9"]
 VALUES = pytest.mark.parametrize("values", ["float32", "int8"])
-
-
-def write(path, net: SuperNet, levels=LEVELS, values="float32", **more):
-    write_packed(path, net.model, ((level, net.bake(level)) for level in levels), values, **more)
-    return path
 
 
 @pytest.fixture
 def packed(tmp_path) -> PackedFile:
-    return PackedFile(write(tmp_path / "m.packed", supernet(), meta={"seed": 3, "x": [1.5, None]}))
+    return PackedFile(
+        write_levels(tmp_path / "m.packed", supernet(), meta={"seed": 3, "x": [1.5, None]})
+    )
 
 
 def test_the_file_tells_what_it_holds(packed):
@@ -88,18 +84,20 @@ def test_tensors_of_all_types_and_shapes_come_back(tmp_path):
 def test_bytes_shrink_with_the_weights(tmp_path, values):
     net = SuperNet(nn.Sequential(nn.Linear(512, 1024), nn.Linear(1024, 512)), "8x1")
     dense = sum(p.numel() * 4 for p in net.model.parameters())
-    size = write(tmp_path / "m", net, ["0.9"], values).stat().st_size
+    size = write_levels(tmp_path / "m", net, ["0.9"], values).stat().st_size
     assert size <= {"float32": 0.15, "int8": 0.05}[values] * dense
 
 
 def test_a_file_of_all_levels_is_as_large_as_its_densest_alone(tmp_path):
     net = SuperNet(nn.Sequential(nn.Linear(512, 512)), "8x1")
-    alone = write(tmp_path / "one", net, ["0"]).stat().st_size
-    assert write(tmp_path / "all", net, LEVELS).stat().st_size < 1.01 * alone
+    alone = write_levels(tmp_path / "one", net, ["0"]).stat().st_size
+    assert write_levels(tmp_path / "all", net, LEVELS).stat().st_size < 1.01 * alone
 
 
 def test_of_a_sparser_sub_network_less_is_read(tmp_path, monkeypatch):
-    packed = PackedFile(write(tmp_path / "m", SuperNet(nn.Sequential(nn.Linear(512, 512)), "8x1")))
+    packed = PackedFile(
+        write_levels(tmp_path / "m", SuperNet(nn.Sequential(nn.Linear(512, 512)), "8x1"))
+    )
     sizes, read = [], packed_file.PackedFile._read
 
     def counted(self, file, section):
@@ -117,7 +115,7 @@ def test_of_a_sparser_sub_network_less_is_read(tmp_path, monkeypatch):
 
 def test_int8_values_are_within_half_a_step_of_the_row(tmp_path):
     net = supernet()
-    packed = PackedFile(write(tmp_path / "m", net, values="int8"))
+    packed = PackedFile(write_levels(tmp_path / "m", net, values="int8"))
     for level in LEVELS:
         baked = net.bake(level)
         for name, matrix in packed.matrices(level).items():
@@ -171,9 +169,9 @@ def test_sub_networks_of_different_weights_are_refused(tmp_path):
 
 def test_sub_networks_of_a_finer_pattern_are_refused_together(tmp_path):
     net = SuperNet(nn.Sequential(nn.Linear(64, 64)), "1x1")
-    write(tmp_path / "one", net, ["0.5"])
+    write_levels(tmp_path / "one", net, ["0.5"])
     with pytest.raises(OmniError, match="0: the sub-networks differ"):
-        write(tmp_path / "two", net, ["0.5", "0.9"])
+        write_levels(tmp_path / "two", net, ["0.5", "0.9"])
 
 
 def test_sub_networks_that_differ_elsewhere_are_refused(tmp_path):
@@ -192,14 +190,14 @@ def test_nothing_to_pack_is_refused(tmp_path):
 
 def test_unknown_values_are_refused(tmp_path):
     with pytest.raises(OmniError, match="'int4' are unknown; known: float32, int8"):
-        write(tmp_path / "m", supernet(), values="int4")
+        write_levels(tmp_path / "m", supernet(), values="int4")
 
 
 def test_a_file_is_not_overwritten(tmp_path):
-    path = write(tmp_path / "m", supernet())
+    path = write_levels(tmp_path / "m", supernet())
     before = path.read_bytes()
     with pytest.raises(OmniError, match="m exists; delete it or choose another name"):
-        write(path, supernet(), ["0.9"])
+        write_levels(path, supernet(), ["0.9"])
     assert path.read_bytes() == before
 
 
@@ -209,7 +207,7 @@ def test_what_fails_to_be_written_leaves_nothing(tmp_path):
     with pytest.raises(OmniError):
         write_packed(tmp_path / "m", net.model, states)
     with pytest.raises(TypeError):
-        write(tmp_path / "m", net, meta={"no JSON": object()})
+        write_levels(tmp_path / "m", net, meta={"no JSON": object()})
     assert list(tmp_path.iterdir()) == []
 
 
