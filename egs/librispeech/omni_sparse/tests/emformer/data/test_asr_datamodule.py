@@ -17,14 +17,13 @@ from emformer.data.cut_filter import CutFilter
 from emformer.data.features import make_extractor
 from emformer.data.tokenizer import load_tokenizer
 from emformer.errors import RecipeError
-from tests.support.tiny_config import TINY_CONFIG
+from tests.support.training import SMALL_BATCHES, write_config
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
-    path.write_text(TINY_CONFIG.replace("max_duration: 16", "max_duration: 9"))
-    return load_config(path)
+    return load_config(write_config(path, **SMALL_BATCHES))
 
 
 @pytest.fixture(scope="module")
