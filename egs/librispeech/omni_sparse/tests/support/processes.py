@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 RECIPE = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on, so that two runs of a test do not meet."""
+    with socket.socket() as one:
+        one.bind(("localhost", 0))
+        return one.getsockname()[1]
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.support.icefall_runner import Runner
+from tests.support.processes import free_port
 
 BAKE = ("--exp-dir", "exp", "--epoch", 2, "--use-averaged-model", 0)
 
@@ -97,7 +98,7 @@ def test_a_sweep_decodes_by_the_recipes_own_script_each_level_once(trained: Runn
 
 def test_two_processes_train_with_the_same_sub_networks(runner: Runner):
     omni = (*runner.case.omni[:-1], "single", "--omni-refresh-every", 1)
-    words = ["--num-epochs", 2, "--world-size", 2, "--master-port", 12399]
+    words = ["--num-epochs", 2, "--world-size", 2, "--master-port", free_port()]
     omni += ("--omni-workaround", "cpu-ddp")
     said = runner.train("two", *words, omni=omni).stderr
     drawn = re.findall(r"\((\d)/2\) omni_plugin: (update .*)", said)
