@@ -21,6 +21,7 @@ import matplotlib.pyplot as plt
 from emformer.clock import clock
 from emformer.errors import RecipeError, run_main
 from emformer.experiment.metrics_log import read_records
+from emformer.scoring.references import with_newest_references
 from emformer.scoring.results import DENSE, Result, read_results
 
 MODES = ("simulated", "chunk-wise")
@@ -119,7 +120,8 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--exp-dir", type=Path, default=Path("exp/synthetic/dense"))
     exp_dir = parser.parse_args().exp_dir
-    results = newest_results(read_results(exp_dir / "results.jsonl"))
+    known = with_newest_references(exp_dir, read_results(exp_dir / "results.jsonl"))
+    results = newest_results(known)
     if not results:
         raise RecipeError(f"{exp_dir}/results.jsonl has no result; decode first (stages 7 and 8)")
     text = f"{wer_table(results)}\n\n{facts(results[-1])}\n"

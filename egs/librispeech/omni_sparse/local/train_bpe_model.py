@@ -5,7 +5,8 @@
 Usage:
     python3 -m local.train_bpe_model --corpus librispeech_100 --data-dir data/librispeech_100
 
-Ids as in icefall: <blk> 0, <sos/eos> 1, <unk> 2. The text is that of the training splits. Training
+Ids as in icefall: <blk> 0, <sos/eos> 1, <unk> 2. The text is that of the training splits; texts of
+any split that its word pieces cannot give back are counted, as no WER can hold for them. Training
 again with the same text and settings changes nothing; the folder appears only when complete.
 """
 
@@ -22,25 +23,26 @@ import sentencepiece as spm
 from emformer.data.corpus import Corpus, load_corpus
 from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.data.store import atomic_path, is_done, mark_done
+from emformer.data.tokenizer import load_tokenizer, spell
 from emformer.errors import RecipeError, run_main
 from emformer.options import Parser, add_data_options, positive_int, start_logging, str2bool
+from emformer.text import BLANK, DEFAULT_RULE, RESERVED, SOS_EOS, UNK, TextPipeline
 
-BLANK, SOS_EOS, UNK = "<blk>", "<sos/eos>", "<unk>"
-SPECIAL = (BLANK, SOS_EOS, UNK)
 FILES = ("bpe.model", "tokens.txt", "transcript_words.txt")
+_LONGEST_LINE = 4192  # bytes, sentencepiece's own limit
 
 
 def training_text(corpus: Corpus, data_dir: Path, allow_missing: bool) -> str:
     """The transcripts of the training splits, one a line."""
-    lines = []
+    pipeline, lines = TextPipeline(), []
     for split in corpus.train:
         path = manifest_paths(data_dir, corpus.prefix, split).supervisions
         if allow_missing and not path.is_file():
             logging.warning("%s: no manifest, left out", split)
             continue
         for supervision in read_manifest(path, hint="run stage 1 (manifests)"):
-            if words := (supervision.text or "").split():
-                lines.append(" ".join(words))
+            if text := pipeline.text(supervision.text):
+                lines.append(text)
     if not lines:
         raise RecipeError(
             f"no text in the training splits of {corpus.name} to train word pieces on"
@@ -60,9 +62,12 @@ def train(text_path: Path, prefix: Path, vocab_size: int, model_type: str) -> No
             model_prefix=str(prefix),
             vocab_size=vocab_size,
             model_type=model_type,
+            normalization_rule_name=DEFAULT_RULE,
+            # sentencepiece leaves out longer lines, and says so to nobody.
+            max_sentence_length=max(_LONGEST_LINE, _longest_line(text_path)),
             character_coverage=1.0,  # the alphabet is small; no letter may become <unk>
             user_defined_symbols=[BLANK, SOS_EOS],
-            unk_id=SPECIAL.index(UNK),
+            unk_id=RESERVED.index(UNK),
             bos_id=-1,
             eos_id=-1,
             input_sentence_size=0,  # all of it: sampling would make the outcome depend on a seed
@@ -71,6 +76,11 @@ def train(text_path: Path, prefix: Path, vocab_size: int, model_type: str) -> No
         )
     except RuntimeError as e:  # sentencepiece raises nothing more specific
         raise RecipeError(_explain(str(e), vocab_size)) from e
+
+
+def _longest_line(path: Path) -> int:
+    """Bytes of the longest line."""
+    return max(map(len, path.read_bytes().splitlines()))
 
 
 def _explain(message: str, vocab_size: int) -> str:
@@ -90,12 +100,31 @@ def _explain(message: str, vocab_size: int) -> str:
 def write_tokens(model: Path, path: Path) -> None:
     """Write "piece id" lines, checking the ids that the recipe relies on."""
     pieces = spm.SentencePieceProcessor(model_file=str(model))
-    for n, symbol in enumerate(SPECIAL):
+    for n, symbol in enumerate(RESERVED):
         if pieces.id_to_piece(n) != symbol:
             raise RecipeError(f"{model}: {symbol} has id {pieces.piece_to_id(symbol)}, not {n}")
     size = pieces.get_piece_size()
     lines = (f"{pieces.id_to_piece(n)} {n}\n" for n in range(size))
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def report_problems(corpus: Corpus, data_dir: Path, lang_dir: Path) -> None:
+    """Tell how many texts of each split the word pieces cannot give back, and why."""
+    tokenizer = load_tokenizer(lang_dir)
+    for split in corpus.splits:
+        path = manifest_paths(data_dir, corpus.prefix, split).supervisions
+        if not path.is_file():  # other stages tell
+            continue
+        supervisions = read_manifest(path, hint="run stage 1 (manifests)")
+        examples: dict[str, list[str]] = {}
+        for supervision in supervisions:
+            if problem := spell(tokenizer, supervision.text).problem:
+                examples.setdefault(problem, []).append(supervision.id)
+        for problem, names in sorted(examples.items()):
+            logging.warning(
+                "%s: %d of %d texts: %s (such as %s)",
+                split, len(names), len(supervisions), problem, names[0],
+            )  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -119,6 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     if is_done(lang_dir / ".done", facts, outputs):
         if outputs[-1].read_text(encoding="utf-8") == text:
             logging.info("%s is already there", lang_dir)
+            report_problems(corpus, data_dir, lang_dir)
             return 0
     with atomic_path(lang_dir) as temporary:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -129,6 +159,7 @@ def main(argv: list[str] | None = None) -> int:
         write_tokens(temporary / "bpe.model", temporary / "tokens.txt")
         mark_done(temporary / ".done", facts)
     logging.info("%s: %d pieces", lang_dir, vocab_size)
+    report_problems(corpus, data_dir, lang_dir)
     return 0
 
 

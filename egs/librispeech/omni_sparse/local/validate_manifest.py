@@ -5,7 +5,8 @@
 Usage:
     python3 -m local.validate_manifest --corpus synthetic --data-dir data/synthetic
 
-Warnings (counted): recordings without text, empty texts.
+Warnings (counted): recordings without text, empty texts, symbols in texts that the tokenizer
+reserves.
 Errors (counted, each named): texts without audio, duplicate ids, recordings shared by two splits,
 cuts without text, features of a wrong size or number of frames, unreadable or not finite.
 --max-features limits how many feature matrices are read of each split (0 for all of them).
@@ -28,6 +29,7 @@ from emformer.data.features import FRAME_SHIFT, NUM_MEL_BINS
 from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError, run_main
 from emformer.options import Parser, add_data_options, start_logging, str2bool
+from emformer.text import TextPipeline
 
 
 def duplicates(names: Iterable[str]) -> list[str]:
@@ -38,15 +40,17 @@ def check_manifests(
     recordings: list, supervisions: list, errors: BadItems, warnings: BadItems
 ) -> None:
     """Hold recordings and supervisions of one split against each other."""
-    known = {recording.id for recording in recordings}
+    known, pipeline = {recording.id for recording in recordings}, TextPipeline()
     for kind, items in (("recording", recordings), ("supervision", supervisions)):
         for name in duplicates(item.id for item in items):
             errors.add(f"duplicate {kind} id", name)
     for supervision in supervisions:
         if supervision.recording_id not in known:
             errors.add("text without audio", supervision.id)
-        elif not (supervision.text or "").strip():
+        elif not pipeline.words(supervision.text):
             warnings.add("empty text", supervision.id)
+        elif symbol := pipeline.reserved_in(supervision.text):
+            warnings.add(f"reserved symbol {symbol} in a text", supervision.id)
     for name in sorted(known - {supervision.recording_id for supervision in supervisions}):
         warnings.add("audio without text", name)
 

@@ -20,9 +20,7 @@ from emformer.experiment.checkpoint import (
 )
 from emformer.model import Transducer, make_model
 from emformer.scoring.results import DENSE
-
-# sentencepiece marks the start of a word by this character.
-_WORD_START = "\u2581"
+from emformer.text import DEFAULT_RULE, TextPipeline, join_pieces
 
 
 @dataclass
@@ -42,6 +40,7 @@ class DecodingInfo:
         levels: the same of each encoder layer, in order.
         subnet: what of the checkpoint is decoded: "dense" for all of it.
         weights: what identifies the decoded weights, see `fingerprint`.
+        normalization: rule by which its tokenizer reads texts, see `emformer.text`.
     """
 
     checkpoint: str
@@ -61,6 +60,7 @@ class DecodingInfo:
     levels: list[float] = field(default_factory=list)
     subnet: str = DENSE
     weights: str = ""
+    normalization: str = DEFAULT_RULE
 
     def measure(self, model: Transducer) -> None:
         """Note what `model` is like, such as its zeros: call it once its weights are final."""
@@ -73,10 +73,14 @@ class DecodingInfo:
         self.weights = fingerprint(model)
 
     def words(self, ids: Iterable[int]) -> list[str]:
-        """Token ids to words; symbols that stand for no text (`<...>`) are left out."""
+        """Token ids to words; reserved symbols, which stand for no text, are left out."""
         pieces = (self.tokens[i] for i in ids)
-        text = "".join(p for p in pieces if not (p.startswith("<") and p.endswith(">")))
-        return text.replace(_WORD_START, " ").split()
+        return join_pieces(pieces)
+
+    @property
+    def texts(self) -> TextPipeline:
+        """What reads references as the tokenizer read what the model was trained on."""
+        return TextPipeline(self.normalization)
 
     @property
     def suffix(self) -> str:
@@ -139,7 +143,7 @@ def load_decoding_model(
         name = f"iter-{args.iter}_avg-1"
     config = Config.from_dict(state["config"], state["path"])
     refuse_contradictions(args, config.model, state["path"])
-    copied = ("tokens", "corpus", "seed")
+    copied = ("tokens", "normalization", "corpus", "seed")
     trained = ("train_updates", "train_passes", "train_cost", "train_seconds")
     info = DecodingInfo(
         checkpoint=state["path"],

@@ -15,6 +15,7 @@ from emformer.data.asr_datamodule import AsrDataModule, batch_texts
 from emformer.decoding.model import DecodingInfo
 from emformer.decoding.options import search_settings
 from emformer.decoding.progress import Progress, Stopwatch
+from emformer.decoding.references import References
 from emformer.decoding.search import make_search
 from emformer.errors import RecipeError
 from emformer.experiment.description import package_versions
@@ -22,6 +23,7 @@ from emformer.experiment.logs import setup_logging
 from emformer.experiment.revision import git_revision
 from emformer.model import Transducer
 from emformer.scoring.bootstrap import wer_interval
+from emformer.scoring.references import fingerprint
 from emformer.scoring.results import CHUNK_WISE, Result, append_result
 from emformer.scoring.wer import ErrorCounts, Utterance, write_errs, write_recogs, write_summary
 
@@ -78,10 +80,12 @@ class DecodingRun:
         data: the corpus; by default, the one that options and checkpoint name.
 
     Attributes:
+        references: what each split is scored against.
         results: of the splits that are finished, in order.
 
     Raises:
-        RecipeError: an experiment, checkpoint, split or package is missing, or options disagree.
+        RecipeError: an experiment, checkpoint, split or package is missing, options disagree, or
+            a split has no words to score against.
     """
 
     def __init__(
@@ -107,6 +111,9 @@ class DecodingRun:
         if unknown:
             known = ", ".join(self.data.corpus.splits)
             raise RecipeError(f"--splits {unknown[0]}: corpus {args.corpus} has {known}")
+        self.references = {
+            split: References(split, self.data.cuts(split), self.info) for split in self.splits
+        }
         self.settings = search_settings(args)
         self.searches = {m: make_search(m, model, **s) for m, s in self.settings.items()}
         self._log_start()
@@ -117,12 +124,15 @@ class DecodingRun:
         logging.info(f"{self.mode} decoding of {info.checkpoint} ({info.suffix}) on {place}")
         logging.info(f"{info.num_params} parameters, {info.num_nonzero} non-zero")
         logging.info(", ".join(f"{name} {v}" for name, v in package_versions().items()))
+        for found in self.references.values():
+            for line in found.warnings():
+                logging.warning(line)
 
     def tally(self) -> Tally:
         return Tally(list(self.searches), self.device)
 
     def progress(self, split: str) -> Progress:
-        return Progress(split, sum(1 for _ in self.data.cuts(split)))
+        return Progress(split, self.references[split].num_utts)
 
     # Data.
 
@@ -161,7 +171,7 @@ class DecodingRun:
             with tally.searching[method]:
                 hypotheses = search.hypotheses()
             tally.utterances[method] += [
-                Utterance(name, ref.split(), self.info.words(tokens))
+                Utterance(name, self.info.texts.words(ref), self.info.words(tokens))
                 for name, ref, tokens in zip(group.ids, group.refs, hypotheses, strict=True)
             ]
 
@@ -182,7 +192,10 @@ class DecodingRun:
                 f"95 % interval of the WER {interval[0]:.2f} to {interval[1]:.2f}; "
                 f"RTF {tally.rtf(method):.4f} over {tally.audio_seconds:.0f} s of audio"
             )
-            result = self._result(split, method, counts, interval, tally.rtf(method), recogs)
+            scored = fingerprint((u.id, u.ref) for u in utterances)
+            result = self._result(
+                split, method, counts, interval, tally.rtf(method), recogs, scored
+            )
             append_result(self.args.exp_dir / "results.jsonl", result)
             self.results.append(result)
             logging.info(f"wrote {folder}/{{recogs,errs,wer-summary}}-{name}")
@@ -201,6 +214,7 @@ class DecodingRun:
         interval: tuple[float, float],
         rtf: float,
         recogs: Path,
+        references: str,
     ) -> Result:
         info, model = self.info, self.info.config.model
         return Result(
@@ -236,6 +250,8 @@ class DecodingRun:
             settings=self.settings[method],
             weights=info.weights,
             recogs=str(recogs.relative_to(self.args.exp_dir)),
+            normalization=info.normalization,
+            references=references,
         )
 
 

@@ -16,6 +16,7 @@ from emformer.errors import RecipeError
 from emformer.experiment import plain_file
 from emformer.experiment.averaging import average_between
 from emformer.model import Transducer, make_model
+from emformer.text import DEFAULT_RULE
 
 FORMAT = 1
 _NAME = re.compile(r"(epoch|checkpoint)-(\d+)\.pt$")
@@ -59,8 +60,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: damaged or not a checkpoint ({reason})") from e
     if content.get("format") != FORMAT:
         raise RecipeError(f"{path}: format {content.get('format')}, this code reads {FORMAT}")
-    # A file older than this figure: no pass cost more than a whole one.
+    # A file older than these: no pass cost more than a whole one, and all texts were read alike.
     content.setdefault("train_cost", float(content.get("train_passes", 0)))
+    content.setdefault("normalization", DEFAULT_RULE)
     return {**content, "model": model}
 
 

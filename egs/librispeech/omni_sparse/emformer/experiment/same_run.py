@@ -16,14 +16,19 @@ FREE = {
 
 
 def check_same_run(
-    path: Path, state: dict[str, Any], config: Config, seed: int, tokens: list[str]
+    path: Path,
+    state: dict[str, Any],
+    config: Config,
+    seed: int,
+    tokens: list[str],
+    normalization: str,
 ) -> None:
-    """Refuse to go on from another run's checkpoint.
+    """Refuse to go on from another run's checkpoint; the last two are of the BPE model.
 
     Raises:
       RecipeError: Names the first setting that differs. Those of :data:`FREE` may.
     """
-    if state["tokens"] != tokens:
+    if (state["tokens"], state["normalization"]) != (tokens, normalization):
         raise RecipeError(f"{path}: trained with another BPE model; use another --exp-dir")
     if state["seed"] != seed:
         raise RecipeError(f"{path}: trained with --seed {state['seed']}; use another --exp-dir")

@@ -16,7 +16,9 @@ CHUNK_WISE = "chunk-wise"
 DENSE = "dense"  # the whole model, as a subnet
 
 # Fields that older lines lack.
-_LATER = {"subnet", "settings", "weights", "recogs", "train_cost"}
+_LATER = {
+    "subnet", "settings", "weights", "recogs", "train_cost", "normalization", "references"
+}  # fmt: skip
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Result:
         num_words, num_utts: of the references.
         num_params, num_nonzero: of the deployed model (no training-only projections).
         sparsity: share of zeros over the matrices of the encoder.
-        levels: sparsity of each encoder layer.
+        levels: sparsity of each encoder layer; None of one that has no matrices.
         train_updates, train_passes, train_seconds, seed: what the training spent. A pass is
             one forward and backward of one (sub-)network over one batch.
         checkpoint, config, git_revision: where it comes from.
@@ -42,8 +44,11 @@ class Result:
         weights: fingerprint of the decoded weights, see `decode_model.fingerprint`.
         recogs: file of the texts, relative to the experiment's folder.
         train_cost: the passes of the training in passes of the whole model over a whole batch.
+        normalization: rule by which references were read, see `emformer.text`.
+        references: fingerprint of the references, see `scoring.references`.
 
-    The last five came later: of an older line, they are "dense", empty, and all of the passes.
+    The last seven came later: of an older line, they are "dense", empty, all of the passes, and
+    empty: references were taken as they were written.
     """
 
     system: str
@@ -63,7 +68,7 @@ class Result:
     num_params: int
     num_nonzero: int
     sparsity: float
-    levels: list[float]
+    levels: list[float | None]
     train_updates: int
     train_passes: int
     train_seconds: float
@@ -78,6 +83,8 @@ class Result:
     weights: str = ""
     recogs: str = ""
     train_cost: float = 0.0
+    normalization: str = ""
+    references: str = ""
 
     def __post_init__(self):
         if self.mode not in (SIMULATED, CHUNK_WISE):

@@ -22,7 +22,7 @@ from emformer.clock import clock
 from emformer.config import Config, TrainingConfig
 from emformer.data.asr_datamodule import AsrDataModule, batch_texts
 from emformer.data.cut_filter import CutFilter
-from emformer.data.tokenizer import encode_texts, symbols
+from emformer.data.tokenizer import encode_texts, symbols, text_pipeline
 from emformer.errors import RecipeError
 from emformer.experiment.averaging import RunningAverage
 from emformer.experiment.checkpoint import load_newest, load_weights, remove_old, save_checkpoint
@@ -319,6 +319,7 @@ class Trainer:
             "rng": get_rng_state(),
             "config": self.config.to_dict(),
             "tokens": symbols(self.tokenizer),
+            "normalization": text_pipeline(self.tokenizer).rule,
             "vocab_size": self.tokenizer.get_piece_size(),
             "corpus": self.data.corpus.name,
             "seed": self.seed,
@@ -342,7 +343,8 @@ class Trainer:
         if found is None:
             return
         path, state = found
-        check_same_run(path, state, self.config, self.seed, symbols(self.tokenizer))
+        tokens, rule = symbols(self.tokenizer), text_pipeline(self.tokenizer).rule
+        check_same_run(path, state, self.config, self.seed, tokens, rule)
         if state["world_size"] != self.processes.world_size:
             raise RecipeError(
                 f"{path}: trained by {state['world_size']} processes, now "

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from emformer import streaming_decode
+from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding.model import DecodingInfo
+from emformer.decoding.references import References
+from emformer.scoring.references import references_of
 from emformer.scoring.results import CHUNK_WISE, Result, read_results
 from omni_emformer.runtime.model import load_packed
 from omni_plugin.runtime import VALUE_TYPES
@@ -31,7 +35,8 @@ def find_wers(
 ) -> dict[str, dict[str, float]]:
     """Word error rates in percent, by way and split; greedy search, chunk by chunk.
 
-    PyTorch's are the sweep's, where it has them; packed files are decoded here, once.
+    PyTorch's are the sweep's, where it has them; packed files are decoded here, once. Rates against
+    other references, such as of a check of the first utterances only, are left out.
 
     Args:
       exp_dir: Where the sweep wrote.
@@ -39,30 +44,44 @@ def find_wers(
       info: Of the export.
       options: Of decoding: which data.
     """
-    own = _newest(folder)
+    references = _references(info, options)
+    own = _newest(folder, references)
     for values in VALUE_TYPES:
         path, system = folder / f"{values}.packed", f"packed-{values}"
-        if path.exists() and not any(name == system for name, _ in own):
+        if path.exists() and any((system, split) not in own for split in references):
             _decode(path, folder, info, options, system)
-    own = _newest(folder)
+    own = _newest(folder, references)
     found: dict[str, dict[str, float]] = {}
     for way, system in _SYSTEMS.items():
         found[way] = {split: r.wer for (name, split), r in own.items() if name == system}
-    swept = exp_dir / "results.jsonl"
-    for result in read_results(swept) if swept.exists() else []:
-        if result.weights == info.weights and _counts(result):
+    for result in _read(exp_dir, references):
+        if result.weights == info.weights:
             found["PyTorch"][result.split] = result.wer
     return found
 
 
-def _newest(folder: Path) -> dict[tuple[str, str], Result]:
+def _references(info: DecodingInfo, options: argparse.Namespace) -> dict[str, str]:
+    """Fingerprints of the references of the splits that options name."""
+    corpus = options.corpus or info.corpus
+    data = AsrDataModule.from_args(argparse.Namespace(**{**vars(options), "corpus": corpus}))
+    splits = options.splits or data.test_splits()
+    return {split: References(split, data.cuts(split), info).fingerprint for split in splits}
+
+
+def _newest(folder: Path, references: Mapping[str, str]) -> dict[tuple[str, str], Result]:
+    return {(r.system, r.split): r for r in _read(folder, references)}
+
+
+def _read(folder: Path, references: Mapping[str, str]) -> list[Result]:
+    """The results that count, in order: against these references."""
     path = folder / "results.jsonl"
-    results = read_results(path) if path.exists() else []
-    return {(r.system, r.split): r for r in results if _counts(r)}
-
-
-def _counts(result: Result) -> bool:
-    return (result.mode, result.method) == (CHUNK_WISE, _METHOD)
+    return [
+        r
+        for r in (read_results(path) if path.exists() else [])
+        if (r.mode, r.method) == (CHUNK_WISE, _METHOD)
+        and r.split in references
+        and references_of(folder, r) == references[r.split]
+    ]
 
 
 def _decode(

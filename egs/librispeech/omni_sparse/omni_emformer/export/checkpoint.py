@@ -32,6 +32,7 @@ def write_checkpoint(model: Transducer, info: DecodingInfo, out: Path) -> Path:
         "method": {},
         "config": info.config.to_dict(),
         "tokens": list(info.tokens),
+        "normalization": info.normalization,
         "vocab_size": model.vocab_size,
         **{name: getattr(info, name) for name in names},
     }

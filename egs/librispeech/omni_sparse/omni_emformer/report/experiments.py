@@ -12,13 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import kaldialign
 import numpy as np
 
 from emformer.errors import RecipeError
 from emformer.experiment.metrics_log import read_records
+from emformer.scoring.bootstrap import errors_of
+from emformer.scoring.references import (
+    fingerprint,
+    read_texts,
+    references_of,
+    with_newest_references,
+)
 from emformer.scoring.results import DENSE, Result, read_results
-from emformer.scoring.wer import read_recogs
 from omni_emformer.report.conditions import Conditions, read_conditions
 from omni_emformer.sweep.record import read_sweep
 
@@ -29,11 +34,16 @@ _LOSS = re.compile(r"pruned_loss(?:_(full|units-\d+))?(?:_sparsity-(.+))?$")
 
 @dataclass(frozen=True)
 class Scores:
-    """Utterances in the order of their names: words of the references, and wrong words."""
+    """Utterances in the order of their names: words of the references, and wrong words.
+
+    Args:
+      references: Their fingerprint.
+    """
 
     ids: tuple[str, ...]
     words: np.ndarray
     errors: np.ndarray
+    references: str
 
 
 @dataclass(frozen=True)
@@ -80,16 +90,17 @@ class Experiment:
 
     def scores(self, result: Result) -> Scores | None:
         """The texts behind a result; None if the file is gone or holds another decoding's."""
-        if not result.recogs:
+        found = read_texts(self.folder, result)
+        if found is None:
             return None
-        try:
-            found = sorted(read_recogs(self.folder / result.recogs))
-        except RecipeError:
-            return None
-        errors = np.array([kaldialign.edit_distance(u.ref, u.hyp)["total"] for u in found])
-        if errors.sum() != result.ins + result.del_ + result.sub:
-            return None
-        return Scores(tuple(u.id for u in found), np.array([len(u.ref) for u in found]), errors)
+        found = sorted(found)
+        words = np.array([len(u.ref) for u in found])
+        references = fingerprint((u.id, u.ref) for u in found)
+        return Scores(tuple(u.id for u in found), words, errors_of(found), references)
+
+    def references(self, result: Result) -> str:
+        """Fingerprint of what a result was scored against; empty where nothing tells it."""
+        return references_of(self.folder, result)
 
 
 def read_experiment(folder: Path) -> Experiment:
@@ -110,7 +121,8 @@ def read_experiment(folder: Path) -> Experiment:
         )
     # The same checkpoint may have been decoded with other averaging or pruned by other rules.
     weights = {(r.system, r.subnet): r.weights for r in kept}
-    newest = {_cell(r): r for r in kept if r.weights == weights[r.system, r.subnet]}
+    kept = [r for r in kept if r.weights == weights[r.system, r.subnet]]
+    newest = {_cell(r): r for r in with_newest_references(folder, kept)}
     return Experiment(folder, list(newest.values()))
 
 

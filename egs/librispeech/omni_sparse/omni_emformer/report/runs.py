@@ -38,7 +38,7 @@ class Runs:
       experiments: The first one is the reference.
 
     Raises:
-      RecipeError: They were not decoded on the same test sets.
+      RecipeError: They were not decoded on the same test sets, or scored against other texts.
     """
 
     def __init__(self, experiments: Sequence[Experiment]) -> None:
@@ -64,6 +64,20 @@ class Runs:
                     f"{r.corpus} with {r.num_words} words, of {other.corpus} with "
                     f"{other.num_words}; report them apart"
                 )
+        self._check_same_references()
+
+    def _check_same_references(self) -> None:
+        """Older lines do not tell theirs: where all are such, the texts are compared later."""
+        told = {r.split: r for r in self._results() if r.references}
+        for e in self.experiments:
+            for r in e.results:
+                other = told.get(r.split, r)
+                if other is not r and e.references(r) != other.references:
+                    raise RecipeError(
+                        f"{r.config} and {other.config} were scored against other references of "
+                        f"{r.split} (normalised by {r.normalization or 'no rule'} and "
+                        f"{other.normalization}); decode both again, or report them apart"
+                    )
 
     def _make_labels(self) -> dict[tuple[int, str], str]:
         """The system's name; with the folder where two have the same network of a seed."""
@@ -173,10 +187,12 @@ class Runs:
             known = all(s is not None for s in scores)
             for (e, _), s in zip(pairs.values(), scores, strict=True):
                 first = first or (s and (e, s))
-                if s is not None and s.ids != first[1].ids:
+                if s is not None and (s.ids, s.references) != (first[1].ids, first[1].references):
+                    what = "decoded other utterances of"
+                    if s.ids == first[1].ids:
+                        what = "were scored against other references of"
                     raise RecipeError(
-                        f"{e.folder} and {first[0].folder} decoded other utterances of {split}; "
-                        "report them apart"
+                        f"{e.folder} and {first[0].folder} {what} {split}; report them apart"
                     )
             networks.append(
                 Network(

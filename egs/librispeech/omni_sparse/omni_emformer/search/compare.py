@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from emformer.errors import RecipeError
 from emformer.scoring.bootstrap import pair_up, paired_difference
+from emformer.scoring.references import read_texts, with_newest_references
 from emformer.scoring.results import CHUNK_WISE, Result, read_results
-from emformer.scoring.wer import Utterance, count_errors, read_recogs
 from omni_emformer.search.results import Choice
 from omni_plugin.report import markdown_table
 from omni_plugin.search import UNIFORM
@@ -27,10 +26,9 @@ def compare(exp_dir: Path, weights: dict[str, str], choices: Sequence[Choice]) -
       weights: Fingerprint of each sub-network by its name.
       choices: What was chosen.
     """
+    known = with_newest_references(exp_dir, read_results(exp_dir / "results.jsonl"))
     results: dict[tuple[str, str], Result] = {
-        (r.weights, r.split): r
-        for r in read_results(exp_dir / "results.jsonl")
-        if (r.method, r.mode) == (_METHOD, CHUNK_WISE)
+        (r.weights, r.split): r for r in known if (r.method, r.mode) == (_METHOD, CHUNK_WISE)
     }
     splits = sorted({split for _, split in results})
     head = ["split", "budget", "chosen by", "sub-network", "non-zero parameters", "WER % [95 %]"]
@@ -52,20 +50,9 @@ def compare(exp_dir: Path, weights: dict[str, str], choices: Sequence[Choice]) -
 
 
 def _gain(exp_dir: Path, uniform: Result, result: Result) -> str:
-    a, b = _texts(exp_dir, uniform), _texts(exp_dir, result)
+    a, b = read_texts(exp_dir, uniform), read_texts(exp_dir, result)
     if result is uniform or a is None or b is None:
         return _NOTHING
     d = paired_difference(*pair_up(a, b))
     share = f" ({100 * d.mean / uniform.wer:+.1f} %)" if uniform.wer else ""
     return f"{d.mean:+.2f}{share} [{d.low:+.2f}, {d.high:+.2f}]"
-
-
-def _texts(exp_dir: Path, result: Result) -> list[Utterance] | None:
-    """None where the file is gone or another decoding's."""
-    try:
-        found = read_recogs(exp_dir / result.recogs)
-        counts = count_errors(found)
-    except RecipeError:
-        return None
-    same = (counts.ins, counts.dels, counts.subs) == (result.ins, result.del_, result.sub)
-    return found if same else None

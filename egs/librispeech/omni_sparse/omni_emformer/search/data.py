@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from lhotse.cut import Cut
 from emformer.config import Config
 from emformer.data.asr_datamodule import AsrDataModule, batch_texts
 from emformer.data.cut_filter import CutFilter
-from emformer.data.tokenizer import encode_texts, load_tokenizer, symbols
+from emformer.data.tokenizer import encode_texts, load_tokenizer, symbols, text_pipeline
 from emformer.errors import RecipeError
 from emformer.training.loss import Batch
 
@@ -65,13 +66,18 @@ class SearchData:
         tokenizer = load_tokenizer(lang_dir)
         if symbols(tokenizer) != list(tokens):
             raise RecipeError(f"{lang_dir}: its symbols are not those of the checkpoint")
-        cuts = [cut for cut in data.search_cuts() if CutFilter(config, tokenizer)(cut)]
+        cut_filter, pipeline = CutFilter(config, tokenizer), text_pipeline(tokenizer)
+        cuts = list(cut_filter.keep(data.search_cuts()))
+        logging.info(cut_filter.report("searching"))
         if not cuts:
-            raise RecipeError(f"{data.data_dir}: there are no utterances to search on")
+            why = f" ({cut_filter.reasons()})" if cut_filter.dropped else ""
+            raise RecipeError(f"{data.data_dir}: there are no utterances to search on{why}")
         parts = _in_parts(cuts)
         self.num_utts, self.seconds = len(cuts), sum(cut.duration for cut in cuts)
         self.first_utts = len(parts[0])
-        names = "\n".join(f"{cut.id} {cut.supervisions[0].text}" for part in parts for cut in part)
+        names = "\n".join(
+            f"{cut.id} {pipeline.text(cut.supervisions[0].text)}" for part in parts for cut in part
+        )
         self.fingerprint = hashlib.sha256(names.encode()).hexdigest()[:16]
         self.parts: list[list[SearchBatch]] = []
         for part in parts:
@@ -80,7 +86,7 @@ class SearchData:
                 texts = batch_texts(raw)
                 lens = raw["supervisions"]["num_frames"].long()
                 tensors = (raw["inputs"], lens, *encode_texts(tokenizer, texts))
-                words = [text.split() for text in texts]
+                words = [pipeline.words(text) for text in texts]
                 batches.append(SearchBatch(Batch(*(t.to(device) for t in tensors)), words))
             self.parts.append(batches)
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stage 10: decode every sub-network of a model, by every method, in every mode.
 
-What results.jsonl holds already is not decoded again, so an interrupted sweep goes on when the
-same command is run again, while another checkpoint is decoded anew: a result carries a
-fingerprint of its weights. Each run of an encoder serves all methods.
+What results.jsonl holds already is not decoded again, so an interrupted sweep goes on when the same
+command is run again, while another checkpoint is decoded anew, and so is a test split whose texts
+have changed: a result carries fingerprints of its weights and its references. Each run of an
+encoder serves all methods.
 
 A model that was trained without a supernet is pruned in one shot, by the settings of --system:
 its level 0 is the model itself, the others are results of the system --one-shot-name.
@@ -116,7 +117,8 @@ def main(argv: Iterable[str] | None = None) -> None:
         logging.info(line)
         print(line, flush=True)
 
-    run_sweep(sweep.cells(), done_cells(args.exp_dir), sweep.decode, tell)
+    done = done_cells(args.exp_dir, sweep.references)
+    run_sweep(sweep.cells(), done, sweep.decode, tell)
     tell(f"results: {args.exp_dir}/results.jsonl")
 
 

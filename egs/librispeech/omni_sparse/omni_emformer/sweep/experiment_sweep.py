@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from torch import nn
@@ -13,8 +13,10 @@ from emformer import decode, streaming_decode
 from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding.model import DecodingInfo
 from emformer.decoding.options import search_settings
+from emformer.decoding.references import References
 from emformer.decoding.run import DecodingRun
 from emformer.errors import RecipeError
+from emformer.scoring.references import references_of
 from emformer.scoring.results import CHUNK_WISE, Result, read_results, settings_text
 from omni_emformer.supernet.options import open_subnets
 from omni_plugin.sweep import Cell, Job, Variant, grid
@@ -43,6 +45,9 @@ class ExperimentSweep:
       args: Options of :func:`get_parser`.
       options: Options of :func:`emformer.streaming_decode.get_parser`.
 
+    Attributes:
+      references: Fingerprint of each split's references.
+
     Raises:
       RecipeError: There is no such experiment, checkpoint or split, or options disagree.
     """
@@ -57,6 +62,10 @@ class ExperimentSweep:
             if split not in self.data.corpus.splits:
                 known = ", ".join(self.data.corpus.splits)
                 raise RecipeError(f"--splits {split}: corpus {options.corpus} has {known}")
+        self.references = {
+            split: References(split, self.data.cuts(split), self.subnets.info).fingerprint
+            for split in self.splits
+        }
         self.methods = {
             name: settings_text(used) for name, used in search_settings(options).items()
         }
@@ -124,7 +133,12 @@ def cell_of(result: Result) -> Cell:
     return Cell(variant, result.split, result.mode, result.method, result.settings_text)
 
 
-def done_cells(exp_dir: Path) -> set[Cell]:
-    """Cells that results.jsonl has."""
+def done_cells(exp_dir: Path, references: Mapping[str, str]) -> set[Cell]:
+    """Cells that results.jsonl has, against these references (fingerprints by split)."""
     path = exp_dir / "results.jsonl"
-    return {cell_of(result) for result in read_results(path)} if path.exists() else set()
+    results = read_results(path) if path.exists() else []
+    return {
+        cell_of(r)
+        for r in results
+        if r.split in references and references_of(exp_dir, r) == references[r.split]
+    }

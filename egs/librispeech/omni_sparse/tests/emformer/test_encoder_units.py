@@ -146,11 +146,11 @@ def test_a_run_from_before_this_setting_is_gone_on_with():
     config = Config.from_dict({})
     before = config.to_dict()
     del before["model"]["removed_units"]
-    state = {"config": before, "seed": 0, "tokens": ["a"]}
-    check_same_run(Path("epoch-1.pt"), state, config, 0, ["a"])
+    state = {"config": before, "seed": 0, "tokens": ["a"], "normalization": "nmt_nfkc"}
+    check_same_run(Path("epoch-1.pt"), state, config, 0, ["a"], "nmt_nfkc")
     small = Config.from_dict({"model": {"removed_units": ["0.ffn"]}})
     with pytest.raises(RecipeError, match="trained with model.removed_units .*, now .'0.ffn'"):
-        check_same_run(Path("epoch-1.pt"), state, small, 0, ["a"])
+        check_same_run(Path("epoch-1.pt"), state, small, 0, ["a"], "nmt_nfkc")
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,42 @@ def test_no_text_at_all(corpus):
     corpus.save()
     with pytest.raises(RecipeError, match="no text in the training splits"):
         train(corpus)
+
+
+# Texts that word pieces cannot give back.
+
+
+def test_texts_that_cannot_be_given_back_are_told_for_every_split(corpus, caplog):
+    for split, texts in {"train": ["A <unk>"], "test": ["A CAT", "the cat"]}.items():
+        pairs = zip(corpus.supervisions[split], texts, strict=False)
+        changed = [replace(s, text=text) for s, text in pairs]
+        corpus.supervisions[split][: len(changed)] = changed
+    corpus.save()
+    for _ in range(2):  # also where the pieces are there already
+        caplog.clear()
+        train(corpus)
+        assert [m for m in caplog.messages if "texts: " in m] == [
+            "train: 1 of 6 texts: the reserved symbol <unk> in its text (such as train-0)",
+            "dev: 2 of 2 texts: a character unknown to the BPE model (such as dev-0)",
+            "test: 1 of 2 texts: a character unknown to the BPE model (such as test-1)",
+        ]
+
+
+def test_reserved_symbols_and_other_forms_of_unicode_do_not_reach_the_pieces(corpus):
+    tokens = (train(corpus) / "tokens.txt").read_text()
+    for n, s in enumerate(corpus.supervisions["train"]):
+        odd = s.text.replace("THE", "\uff34\uff28\uff25")  # full-width
+        corpus.supervisions["train"][n] = replace(s, text=f"<unk> {odd}<sos/eos> <blk>")
+    corpus.save()
+    lang = train(corpus)
+    assert (lang / "tokens.txt").read_text() == tokens
+    assert (lang / "transcript_words.txt").read_text().splitlines() == SENTENCES
+
+
+def test_a_line_that_sentencepiece_finds_too_long_counts_too(corpus):
+    long = " ".join(["XYLOPHONE"] * 500)  # 5000 bytes
+    texts = [*SENTENCES[:-1], long]
+    pairs = zip(corpus.supervisions["train"], texts, strict=True)
+    corpus.supervisions["train"] = [replace(s, text=text) for s, text in pairs]
+    corpus.save()
+    assert "X" in (train(corpus, 26) / "tokens.txt").read_text()

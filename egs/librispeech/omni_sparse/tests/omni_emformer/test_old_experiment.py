@@ -16,6 +16,7 @@ import torch
 from emformer.decoding import options as decode_options
 from emformer.decoding.streams import encode_chunk_by_chunk
 from emformer.experiment.checkpoint import load_checkpoint
+from emformer.scoring.references import references_of
 from emformer.scoring.results import read_results
 from omni_emformer.export.info import read_info
 from omni_emformer.report.experiments import read_experiment
@@ -55,7 +56,11 @@ def test_its_training_could_go_on(exp_dir, subnets):
 
 
 def test_its_sweep_is_done(exp_dir):
-    assert len(done_cells(exp_dir)) == len(read_results(exp_dir / "results.jsonl")) == 10
+    results = read_results(exp_dir / "results.jsonl")
+    references = {r.split: references_of(exp_dir, r) for r in results}
+    assert len(done_cells(exp_dir, references)) == len(results) == 10
+    others = {**references, "test-clean": "another text"}
+    assert {cell.split for cell in done_cells(exp_dir, others)} == {"test-other"}
 
 
 def test_its_packed_file_is_the_sub_network(exp_dir, subnets):

@@ -38,6 +38,10 @@ REASONS = [
     ("not exactly one supervision", {"texts": 2}),
     ("empty text", {"text": ""}),
     ("empty text", {"text": "  "}),
+    ("empty text", {"text": "\u200b"}),
+    ("the reserved symbol <blk> in its text", {"text": "THE <blk> DOG"}),
+    ("the reserved symbol <sos/eos> in its text", {"text": "THE DOG<sos/eos>"}),
+    ("the reserved symbol <unk> in its text", {"text": "<unk>"}),
     ("shorter than 0.5 s", {"seconds": 0.49}),
     ("longer than 10.0 s", {"seconds": 10.01}),
     ("a character unknown to the BPE model", {"text": "THE \u4e16"}),
@@ -81,11 +85,22 @@ def test_counting_and_the_report_tell_every_reason(cut_filter):
     assert cut_filter.num_kept == 2 and cut_filter.seconds_kept == pytest.approx(9.0)
     assert sum(cut_filter.dropped.values()) == len(REASONS)
     report = cut_filter.report()
-    assert report.startswith("training on 2 of 10 cuts, 0.00 h; left out: ")
+    assert report.startswith("training on 2 of 14 cuts, 0.00 h; left out: ")
+    assert cut_filter.report("validating") == report.replace("training", "validating")
     assert "\n" not in report
-    assert "2 empty text" in report and "2 not exactly one supervision" in report
+    assert "3 empty text" in report and "2 not exactly one supervision" in report
     for reason, _ in REASONS:
         assert reason in report
+
+
+def test_what_is_kept_is_counted_as_it_is_taken(cut_filter):
+    cuts = [make_cut(1), make_cut(2, text=""), make_cut(3)]
+    assert list(cut_filter.keep(cuts)) == [cuts[0], cuts[2]]
+    assert cut_filter.num_kept == 2 and cut_filter.reasons() == "1 empty text"
+
+
+def test_a_text_in_another_form_of_unicode_is_as_long_as_it_is_spelt(cut_filter):
+    assert cut_filter(make_cut(text="\uff34\uff28\uff25 DOG"))  # full-width THE
 
 
 def test_with_nothing_left_out_the_report_says_only_what_is_kept(cut_filter):

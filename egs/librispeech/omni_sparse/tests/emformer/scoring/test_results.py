@@ -50,7 +50,7 @@ def test_a_line_has_the_agreed_fields(tmp_path):
     names = """system corpus split method mode chunk_ms right_context_ms left_context_ms wer ins del
         sub num_words num_utts num_params num_nonzero sparsity levels train_updates train_passes
         train_seconds seed checkpoint config git_revision rtf wer_ci95 subnet settings weights
-        recogs train_cost"""
+        recogs train_cost normalization references"""
     assert list(line) == names.split()
     assert line["del"] == 2
 

@@ -2,19 +2,22 @@
 """The benchmark stage on a tiny model: what it holds together, and its page."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from emformer.errors import RecipeError
-from emformer.scoring.results import read_results
+from emformer.scoring.results import append_result, read_results
 from omni_emformer.benchmark import __main__ as benchmark
 from omni_emformer.benchmark import measure
 from omni_emformer.benchmark import page as benchmark_page
 from omni_emformer.benchmark.files import DENSE, INT8, PACKED, PACKED_INT8, SPARSE
 from omni_emformer.benchmark.memory import peak_memory
 from omni_emformer.benchmark.ways import WAYS, Times, interleave
+from omni_emformer.benchmark.wers import find_wers
 from omni_emformer.export import __main__ as export
+from omni_emformer.export.info import read_info
 from tests.support.random_supernets import talkative_supernet
 
 SUBNETS = ["dense", "0.90"]
@@ -79,6 +82,19 @@ def test_packed_files_are_decoded_once(record, folder, exp_dir, tiny_data):
         assert [r.system for r in results] == ["packed-float32", "packed-int8"]
         assert one["ways"]["packed"]["wer"] == {"test-clean": results[0].wer}
         assert one["ways"]["sherpa-onnx"]["wer"] == {}  # no check was run
+
+
+def test_rates_against_other_references_are_left_out(folder, exp_dir, tiny_data, tmp_path):
+    """Such as those of a check of the first utterances only."""
+    info = read_info(folder / "0.90")
+    one, _ = read_results(folder / "0.90" / "results.jsonl")
+    for system, references in (("pytorch", one.references), ("sherpa-onnx", "of the first ones")):
+        append_result(
+            tmp_path / "results.jsonl", replace(one, system=system, references=references)
+        )
+    words = ["--exp-dir", str(exp_dir), "--data-dir", str(tiny_data), "--splits", "test-clean"]
+    found = find_wers(tmp_path, tmp_path, info, benchmark.get_parser().parse_args(words))
+    assert found["PyTorch"] == {"test-clean": one.wer} and found["sherpa-onnx"] == {}
 
 
 def test_the_page_has_its_tables_and_plots(folder, record):

@@ -11,6 +11,7 @@ import pytest
 from emformer.errors import RecipeError
 from emformer.report import newest_results
 from emformer.scoring.bootstrap import paired_difference
+from emformer.scoring.references import fingerprint
 from emformer.scoring.wer import write_recogs
 from omni_emformer.report.__main__ import write_report
 from omni_emformer.report.experiments import losses, read_experiment
@@ -313,6 +314,44 @@ def test_an_experiment_without_results_says_what_to_do(tmp_path):
     (tmp_path / "results.jsonl").touch()
     with pytest.raises(RecipeError, match="has no result; decode first"):
         read_experiment(tmp_path)
+
+
+def test_rates_against_other_references_are_not_compared(folders, tmp_path):
+    """That the lines tell; the older ones by their texts."""
+    own = {
+        split: fingerprint((u.id, u.ref) for u in utterances(4, split))
+        for split in ("test-clean", "test-other")
+    }
+    other, rule = tmp_path / "other", {"normalization": "nmt_nfkc"}
+    add_result(other, "small", "dense", 4, references=own["test-clean"], **rule)
+    Runs(read([*folders, other]))
+    add_result(other, "small", "dense", 4, references="another", **rule)
+    message = "scored against other references of test-clean .normalised by no rule and nmt_nfkc"
+    with pytest.raises(RecipeError, match=message):
+        Runs(read([*folders, other]))
+
+
+def test_older_lines_are_compared_by_their_texts(folders):
+    path = folders[1] / "streaming/greedy_search/recogs-test-clean-omni-0.50.txt"
+    texts = utterances(6, "test-clean")
+    write_recogs(
+        path, [u._replace(ref=["one", *u.ref[1:]], hyp=["one", *u.hyp[1:]]) for u in texts]
+    )
+    with pytest.raises(RecipeError, match="omni and .*dense were scored against other references"):
+        Runs(read(folders)).points(GREEDY)
+
+
+def test_within_an_experiment_the_newest_references_count(folders, caplog):
+    found = fingerprint((u.id, u.ref) for u in utterances(4, "test-clean"))
+    add_result(folders[0], "dense", "dense", 7, references="corrected", normalization="nmt_nfkc")
+    experiment = read_experiment(folders[0])
+    left = [(r.system, r.split) for r in experiment.results]
+    assert ("dense", "test-clean") in left and ("one_shot", "test-clean") not in left
+    assert left.count(("one_shot", "test-other")) == 2
+    assert "3 results against other references of test-clean" in caplog.text
+    add_result(folders[0], "dense", "dense", 4, references=found, normalization="nmt_nfkc")
+    left = [(r.system, r.split) for r in read_experiment(folders[0]).results]
+    assert left.count(("one_shot", "test-clean")) == 2
 
 
 @pytest.mark.parametrize("change", [{"corpus": "fsdd"}, {"num_words": 99}])

@@ -220,6 +220,46 @@ def test_search_and_validation_share_no_utterance(tiny_data, tmp_path):
     assert len(valid) == len(found) == 6
 
 
+class _Changed(AsrDataModule):
+    """The search set, of which some texts are changed."""
+
+    def __init__(self, data: Path, change) -> None:
+        super().__init__(load_corpus("synthetic"), data)
+        self._change = change
+
+    def search_cuts(self):
+        cuts = super().search_cuts()
+        for number, cut in enumerate(cuts):
+            cut.supervisions[0].text = self._change(number, cut.supervisions[0].text)
+        return cuts
+
+
+def changed_data(tiny_data, change) -> search_data.SearchData:
+    lang = tiny_data / "lang_bpe_64"
+    data, tokens = _Changed(tiny_data, change), symbols(load_tokenizer(lang))
+    return search_data.SearchData(data, test_sweep.CONFIG, tokens, lang, torch.device("cpu"))
+
+
+def test_texts_are_scored_as_the_tokenizer_reads_them(tiny_data):
+    def full_width(_: int, text: str) -> str:
+        return "".join(chr(ord(c) + 0xFEE0) if c.isalpha() else c for c in text)
+
+    plain = changed_data(tiny_data, lambda _, text: text)
+    wide = changed_data(tiny_data, full_width)
+    assert wide.fingerprint == plain.fingerprint
+    for a, b in zip(wide.parts[0], plain.parts[0], strict=True):
+        assert a.words == b.words and torch.equal(a.batch.symbols, b.batch.symbols)
+
+
+def test_what_the_search_leaves_out_is_told(tiny_data, caplog):
+    caplog.set_level("INFO")
+    changed_data(tiny_data, lambda number, text: text if number % 3 else f"{text} <unk>")
+    assert caplog.messages[-1].startswith("searching on 8 of 12 cuts")
+    assert caplog.messages[-1].endswith("left out: 4 the reserved symbol <unk> in its text")
+    with pytest.raises(RecipeError, match="no utterances to search on .12 a character unknown"):
+        changed_data(tiny_data, lambda _, text: text.lower())
+
+
 def test_a_corpus_may_have_splits_for_the_search_alone(tiny_data):
     data = AsrDataModule(load_corpus("synthetic"), tiny_data)
     assert [cut.id for cut in data.search_cuts()] == [cut.id for cut in data.cuts("search")]

@@ -14,6 +14,7 @@ from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding.model import fingerprint
 from emformer.errors import RecipeError
 from emformer.scoring.results import read_results
+from emformer.scoring.wer import count_errors, read_recogs, write_recogs
 from omni_emformer.sweep import __main__ as sweep
 from omni_plugin import SuperNet
 from tests.support.random_supernets import write_checkpoint
@@ -117,6 +118,35 @@ def test_a_line_that_names_no_weights_is_no_cell(omni, run):
     old, new = run("--subnets", "0", "--splits", "test-b")
     assert (old.subnet, old.weights) == ("dense", "")
     assert new.weights == result.weights
+
+
+def test_a_split_whose_texts_have_changed_is_decoded_again(omni, run, tmp_path):
+    one = ["--subnets", "0", "0.5"]
+    assert len(run(*one)) == 4
+    (tmp_path / "data" / "fbank").mkdir(parents=True)
+    for split, seconds in SECONDS.items():
+        text = "ONE TWO" if split == "test-b" else "\uff2f\uff2e\uff25 TWO  THREE"  # full-width
+        write_cuts(tmp_path / "data", split, seconds, text)
+    results = run(*one, "--data-dir", str(tmp_path / "data"))
+    assert [(r.split, r.num_words) for r in results[4:]] == [("test-b", 4)] * 2
+    assert results[4].references != results[2].references
+    assert len(run(*one, "--data-dir", str(tmp_path / "data"))) == 6
+
+
+@pytest.mark.parametrize("text, done", [("ONE TWO THREE", True), ("one two three", False)])
+def test_an_older_line_tells_by_its_texts_what_it_was_scored_against(omni, run, text, done):
+    one = ["--subnets", "0", "--splits", "test-b"]
+    (result,) = run(*one)
+    line = result.to_dict()
+    for name in ("normalization", "references"):
+        line.pop(name)
+    recogs = omni / result.recogs
+    texts = [u._replace(ref=text.split()) for u in read_recogs(recogs)]
+    write_recogs(recogs, texts)
+    counts = count_errors(texts)
+    line |= {"ins": counts.ins, "del": counts.dels, "sub": counts.subs}
+    (omni / "results.jsonl").write_text(json.dumps(line) + "\n")
+    assert len(run(*one)) == (1 if done else 2)
 
 
 def test_other_settings_of_a_method_are_other_cells(omni, run):
