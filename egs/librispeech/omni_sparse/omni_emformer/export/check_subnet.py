@@ -115,7 +115,8 @@ class SubnetCheck:
             expected = streaming_decode.decode_group(self.run, recipe, group)
             blocks = encode_chunk_by_chunk(self.onnx, group.x, group.x_lens)
             found = torch.cat([block for block, _ in blocks], dim=1)
-            largest = max(largest, float((found - expected).abs().max()))
+            # max() would pass over an output that is nan.
+            largest = float(np.maximum(largest, float((found - expected).abs().max())))
             self._decode_live(stream, group, [cuts[name].load_audio()[0] for name in group.ids])
         wers = self._finish(PYTORCH, split, recipe)
         texts, checks = self._by_sherpa(split), []
