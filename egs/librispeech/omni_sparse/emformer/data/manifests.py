@@ -41,7 +41,7 @@ def read_manifest(path: Path, hint: str = "run the stage that makes it") -> list
     """Read a manifest into memory.
 
     Raises:
-        RecipeError: absent, cut off or not a manifest.
+        RecipeError: absent, cut off, empty or not a manifest.
     """
     if not path.is_file():
         raise RecipeError(f"no such file: {path}; {hint}")
@@ -51,9 +51,13 @@ def read_manifest(path: Path, hint: str = "run the stage that makes it") -> list
     elif "_supervisions_" in path.name:
         kind = SupervisionSet
     try:
-        return list(kind.from_file(path))
+        found = kind.from_file(path)
+        items = [] if found is None else list(found)  # lhotse's answer to an empty file
     except Exception as e:  # lhotse, gzip and json each raise their own kinds
         raise RecipeError(f"cannot read {path}: {type(e).__name__}: {_one_line(e)}; {hint}") from e
+    if not items:
+        raise RecipeError(f"{path} is empty; {hint}")
+    return items
 
 
 def scan_recording(path: Path, name: str, bad: BadItems) -> Recording | None:

@@ -37,7 +37,7 @@ class DecodingInfo:
         tail: what else tells them apart, at the end of file names, such as "_sparsity-0.50".
         num_params, num_nonzero: of the deployed model.
         sparsity: share of zeros over all matrices (2-D weights) of the encoder.
-        levels: the same of each encoder layer, in order.
+        levels: the same of each encoder layer, in order; None of one without matrices.
         subnet: what of the checkpoint is decoded: "dense" for all of it.
         weights: what identifies the decoded weights, see `fingerprint`.
         normalization: rule by which its tokenizer reads texts, see `emformer.text`.
@@ -57,7 +57,7 @@ class DecodingInfo:
     num_params: int = 0
     num_nonzero: int = 0
     sparsity: float = 0.0
-    levels: list[float] = field(default_factory=list)
+    levels: list[float | None] = field(default_factory=list)
     subnet: str = DENSE
     weights: str = ""
     normalization: str = DEFAULT_RULE
@@ -110,12 +110,12 @@ def _matrices(module: nn.Module) -> list[Tensor]:
     return [p for p in module.parameters() if p.dim() == 2]
 
 
-def share_of_zeros(tensors: Iterable[Tensor]) -> float:
-    """Zeros among all entries of some tensors; 0 where there are none."""
+def share_of_zeros(tensors: Iterable[Tensor]) -> float | None:
+    """Zeros among all entries of some tensors; None where there are none."""
     tensors = list(tensors)
     total = sum(t.numel() for t in tensors)
     zeros = total - sum(int(t.count_nonzero()) for t in tensors)
-    return zeros / total if total else 0.0
+    return zeros / total if total else None
 
 
 def load_decoding_model(

@@ -27,7 +27,7 @@ class Difference:
     Attributes:
         mean: the difference on the utterances themselves.
         low, high: the 95 % interval (percentiles 2.5 and 97.5 of the replications).
-        p_b_better: share of the replications in which B makes fewer errors.
+        p_b_better: share of the replications in which B makes fewer errors, of those with words.
     """
 
     mean: float
@@ -90,13 +90,15 @@ def errors_of(utterances: Sequence[Utterance]) -> np.ndarray:
 
 
 def _replicate(excess, words, replications, seed):
-    """Blocks of differences in percent; a draw without any word has none and counts as 0."""
+    """Blocks of differences in percent; a draw without any word has none and is left out."""
     generator = np.random.default_rng(seed)
     at_once = max(1, _DRAWS_AT_ONCE // len(words))
     for begin in range(0, replications, at_once):
         size = (min(at_once, replications - begin), len(words))
         drawn = generator.integers(0, len(words), size=size)
-        yield 100.0 * excess[drawn].sum(axis=1) / np.maximum(words[drawn].sum(axis=1), 1)
+        num_words = words[drawn].sum(axis=1)
+        some = num_words > 0
+        yield 100.0 * excess[drawn].sum(axis=1)[some] / num_words[some]
 
 
 def pair_up(
@@ -119,6 +121,6 @@ def pair_up(
         if of_a[name].ref != of_b[name].ref:
             raise RecipeError(
                 f"{name_a} and {name_b} cannot be compared: "
-                f"their references of utterance '{name}' differ"
+                f"their references of utterance '{name}' differ; decode both again"
             )
     return [of_a[name] for name in sorted(of_a)], [of_b[name] for name in sorted(of_a)]

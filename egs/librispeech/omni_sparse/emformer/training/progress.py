@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 
 class LossMeter:
@@ -18,12 +20,17 @@ class LossMeter:
         self.sums.update(info)
 
     def means(self) -> dict[str, float]:
-        """Mean an encoder frame by name, without ``frames``."""
-        frames = max(1, self.sums["frames"])
-        return {name: v / frames for name, v in self.sums.items() if name != "frames"}
+        """Mean an encoder frame by name, without ``frames``; nan where there was no frame."""
+        return mean_losses(self.sums)
 
     def clear(self) -> None:
         self.sums.clear()
+
+
+def mean_losses(sums: Mapping[str, float]) -> dict[str, float]:
+    """Sums by name, among them ``frames``, to means an encoder frame; nan where there is none."""
+    frames = sums.get("frames", 0) or math.nan
+    return {name: value / frames for name, value in sums.items() if name != "frames"}
 
 
 class StepTimer:
@@ -32,6 +39,11 @@ class StepTimer:
     def __init__(self) -> None:
         self.total = self.waiting = 0.0
         self._mark = time.perf_counter()
+
+    @property
+    def waiting_share(self) -> float:
+        """:attr:`waiting` as a share of :attr:`total`; nan before the first step."""
+        return self.waiting / self.total if self.total else math.nan
 
     def start(self) -> None:
         """Begin now; time since the last mark does not count (validation, checkpoints)."""

@@ -6,12 +6,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import sentencepiece as spm
 import torch
+from lhotse.cut import Cut
 from lhotse.dataset import SpecAugment
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -32,7 +33,7 @@ from emformer.training.distributed import Processes, pick_device
 from emformer.training.loss import Batch
 from emformer.training.method import TrainingMethod
 from emformer.training.oom_scan import scan_for_out_of_memory
-from emformer.training.progress import LossMeter, StepTimer
+from emformer.training.progress import LossMeter, StepTimer, mean_losses
 from emformer.training.rng import get_rng_state, seed_everything, set_rng_state
 from emformer.training.schedule import Scheduler, make_optimizer
 
@@ -74,11 +75,8 @@ class Trainer:
         if dtype == "float16" and self.device.type == "cpu":
             raise RecipeError("--dtype float16 needs a GPU; use bfloat16 or float32")
         self._scan_oom = self.device.type == "cuda" if scan_oom is None else scan_oom
-        self.cut_filter = CutFilter(config, tokenizer)
-        self.cut_filter.count(data.train_cuts())
-        logging.info(self.cut_filter.report())
-        if self.cut_filter.num_kept == 0:
-            raise RecipeError(f"{data.data_dir}: no cut is left to train on")
+        self.cut_filter = self._filter("training", data.train_cuts())
+        self._filter("validating", data.valid_cuts())
         self.updates_per_epoch = self._count_batches()
         total_updates = self.updates_per_epoch * self.settings.num_epochs
 
@@ -133,11 +131,28 @@ class Trainer:
             self._save(f"epoch-{self.epoch - 1}.pt")
         if writer:
             writer.close()
-        share = self.timer.waiting / max(self.timer.total, 1e-9)
+        share = self.timer.waiting_share
         logging.info(
             f"trained {self.update - self.skipped} updates in {clock(self.timer.total)} "
             f"({share:.1%} of it waiting for data, {self.skipped} batches skipped)"
         )
+
+    def _filter(self, doing: str, cuts: Iterable[Cut]) -> CutFilter:
+        """Count what is left of cuts, and tell.
+
+        Raises:
+          RecipeError: Nothing is.
+        """
+        found = CutFilter(self.config, self.tokenizer)
+        found.count(cuts)
+        logging.info(found.report(doing))
+        if found.num_kept == 0:
+            why = f" ({found.reasons()})" if found.dropped else ""
+            raise RecipeError(
+                f"{self.data.data_dir}: no cut is left for {doing}{why}; mend the manifests, or "
+                "leave out less by training.min_duration and training.max_cut_duration"
+            )
+        return found
 
     def _count_batches(self) -> int:
         sampler = self.data.train_sampler(
@@ -276,8 +291,7 @@ class Trainer:
                 meter.add(info)
             keys = ["loss", "simple_loss", "pruned_loss", "frames"]
             totals = self.processes.sum([meter.sums[k] for k in keys])
-            frames = max(1.0, totals[-1])
-            means = {k: v / frames for k, v in zip(keys[:-1], totals, strict=False)}
+            means = mean_losses(dict(zip(keys, totals, strict=True)))
             self._write(writer, "valid", {f"{k}{name}": v for k, v in means.items()})
             logging.info(f"update {self.update}: validation{name} " + _losses(means))
         self.wrapped.train()
@@ -286,11 +300,10 @@ class Trainer:
         means = meter.means()
         rate = self.scheduler.rate
         left = (self.total_updates - self.update) * self.timer.total / self.update
-        waiting = self.timer.waiting / max(self.timer.total, 1e-9)
         logging.info(
             f"epoch {self.epoch}, update {self.update}/{self.total_updates}, {_losses(means)}, "
             f"lr {rate:.2e}, grad norm {grad_norm:.2f}, "
-            f"data {waiting:.1%}, ETA {clock(max(0, left))}"
+            f"data {self.timer.waiting_share:.1%}, ETA {clock(max(0, left))}"
         )
         values = {**means, "learning_rate": rate, "grad_norm": grad_norm, "epoch": self.epoch}
         self._write(writer, "train", values)

@@ -41,8 +41,9 @@ def ratio_interval(part: np.ndarray, whole: np.ndarray) -> Interval:
     """
     mean = float(part.sum() / whole.sum())
     drawn = _counts(part.shape[1])
-    # A draw without any word has no rate and counts as 0.
-    rates = drawn @ part.mean(0) / np.maximum(drawn @ whole.mean(0), 1e-9)
+    parts, wholes = drawn @ part.mean(0), drawn @ whole.mean(0)
+    # A draw without any word, or without an error of the other network, has no rate.
+    rates = parts[wholes > 0] / wholes[wholes > 0]
     seeds = len(part)
     if seeds > 1:
         own = (part.sum(1) - mean * whole.sum(1)) / whole.sum(1).mean()

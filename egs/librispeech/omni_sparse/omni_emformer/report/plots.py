@@ -53,7 +53,7 @@ def _heat_map(networks: Mapping[str, Result]) -> HeatMap:
     values = [*zip(*(r.levels for r in found), strict=True), [r.sparsity for r in found], whole]
     rows = [*layers, "encoder matrices", "whole model"]
     # Rounded, since a weight that is zero by chance makes no other map.
-    shown = [[round(value, 2) for value in row] for row in values]
+    shown = [[None if value is None else round(value, 2) for value in row] for row in values]
     return HeatMap(rows, [r.subnet for r in found], shown, sums=2)
 
 

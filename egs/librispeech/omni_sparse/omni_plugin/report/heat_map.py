@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,13 +22,13 @@ class HeatMap:
 
     Args:
       rows, columns: Their names.
-      values: A list of numbers for each row.
+      values: A list of numbers for each row; None where there is none.
       sums: How many of the last rows are sums over the others; they stand apart.
     """
 
     rows: Sequence[str]
     columns: Sequence[str]
-    values: Sequence[Sequence[float]]
+    values: Sequence[Sequence[float | None]]
     sums: int = 0
 
 
@@ -61,14 +62,16 @@ def heat_map_figure(maps: Mapping[str, HeatMap], column_title: str = "sparsity")
 
 
 def _panel(axes: Axes, one: HeatMap):
-    image = axes.imshow(one.values, cmap=_COLOURS, vmin=0, vmax=1, aspect="auto")
+    values = np.array(one.values, dtype=float)  # nan for None, which stays white
+    image = axes.imshow(values, cmap=_COLOURS, vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(one.columns)), labels=one.columns)
     axes.set_yticks(range(len(one.rows)), labels=one.rows)
     axes.tick_params(length=0)
     for y, row in enumerate(one.values):
         for x, value in enumerate(row):
-            colour = "white" if value > _DARK else "0.15"
-            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=8.5, color=colour)
+            colour = "white" if value is not None and value > _DARK else "0.15"
+            shown = "-" if value is None else f"{value:.2f}"
+            axes.text(x, y, shown, ha="center", va="center", fontsize=8.5, color=colour)
     for spine in axes.spines.values():
         spine.set_visible(False)
     for edge in range(1, len(one.rows)):

@@ -164,3 +164,10 @@ def test_a_run_from_before_this_setting_is_gone_on_with():
 def test_units_that_no_layer_has_are_refused(removed, said):
     with pytest.raises(RecipeError, match=said):
         Config.from_dict({"model": {"num_layers": 3, "removed_units": removed}})
+
+
+def test_a_run_with_other_normalisation_of_texts_is_another_run():
+    config = Config.from_dict({})
+    state = {"config": config.to_dict(), "seed": 0, "tokens": ["a"], "normalization": "nmt_nfkc"}
+    with pytest.raises(RecipeError, match="trained with another BPE model"):
+        check_same_run(Path("epoch-1.pt"), state, config, 0, ["a"], "identity")

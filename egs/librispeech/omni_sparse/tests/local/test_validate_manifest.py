@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import gzip
 import logging
 from dataclasses import replace
 
@@ -39,6 +40,22 @@ def test_sound_manifests_pass(tiny):
 
 def test_sound_features_pass(with_features):
     assert main(with_features.options()) == 0
+
+
+def test_texts_without_words_and_reserved_symbols_are_counted(tiny, caplog):
+    for n, text in enumerate(["\u200b", "ONE <unk> TWO", "<blk> <unk>"]):
+        tiny.supervisions["train"][n] = replace(tiny.supervisions["train"][n], text=text)
+    tiny.save()
+    assert main(tiny.options()) == 0
+    assert "tiny: 2 empty text" in caplog.messages
+    assert "tiny: 1 reserved symbol <unk> in a text" in caplog.messages
+
+
+def test_an_empty_manifest(tiny):
+    with gzip.open(tiny.paths("dev").supervisions, "wt"):
+        pass
+    with pytest.raises(RecipeError, match="tiny_supervisions_dev.jsonl.gz is empty; run stage 1"):
+        main(tiny.options())
 
 
 def test_text_without_audio(tiny):

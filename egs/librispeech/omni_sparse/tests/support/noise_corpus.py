@@ -15,7 +15,9 @@ from lhotse import Recording, SupervisionSegment
 from lhotse.cut import MonoCut
 
 
-def write_cuts(folder: Path, split: str, seconds: Sequence[float]) -> None:
+def write_cuts(
+    folder: Path, split: str, seconds: Sequence[float], text: str = "ONE TWO THREE"
+) -> None:
     """Noise of these durations as audio, and its manifest in ``folder / "fbank"``."""
     cuts = []
     for n, duration in enumerate(seconds):
@@ -23,7 +25,7 @@ def write_cuts(folder: Path, split: str, seconds: Sequence[float]) -> None:
         rng = np.random.default_rng([n, len(split)])
         soundfile.write(path, rng.uniform(-0.5, 0.5, int(16000 * duration)), 16000)
         recording = Recording.from_file(path, recording_id=name)
-        supervision = SupervisionSegment(name, name, 0.0, recording.duration, text="ONE TWO THREE")
+        supervision = SupervisionSegment(name, name, 0.0, recording.duration, text=text)
         cuts.append(
             MonoCut(
                 name, 0.0, recording.duration, 0, recording=recording, supervisions=[supervision]

@@ -2,6 +2,7 @@
 """decode.py and streaming_decode.py on a small experiment with random weights."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -111,6 +112,50 @@ def test_decoding_leaves_the_files_of_icefall_and_a_record(exp_dir, options):
         assert r.rtf > 0
     (log,) = (exp_dir / "log").glob("log-decode-*")
     assert counts.line("test-b-greedy_search") in log.read_text()
+
+
+# References.
+
+
+def other_data(tmp_path, text, seconds=(0.7, 1.1)) -> list[str]:
+    """Options for the test split test-b with other texts."""
+    (tmp_path / "data" / "fbank").mkdir(parents=True)
+    write_cuts(tmp_path / "data", "test-b", seconds, text)
+    return ["--data-dir", str(tmp_path / "data"), "--splits", "test-b"]
+
+
+def test_references_are_those_of_the_tokenizer_in_both_modes(exp_dir, options, tmp_path):
+    data = other_data(tmp_path, "\uff2f\uff2e\uff25\u200bTWO <unk> THREE")  # full-width ONE
+    for module in (decode, streaming_decode):
+        module.main(options("--splits", "test-b"))
+        module.main(options(*data))
+    results = read_results(exp_dir / "results.jsonl")
+    assert {r.normalization for r in results} == {"nmt_nfkc"}
+    assert [r.num_words for r in results] == [6] * 4
+    # The same utterances of the same words as those of the other folder.
+    assert len({r.references for r in results}) == 1 and results[0].references
+    for r in results:
+        assert {tuple(u.ref) for u in read_recogs(exp_dir / r.recogs)} == {("ONE", "TWO", "THREE")}
+
+
+def test_references_that_the_model_cannot_write_are_told(exp_dir, options, tmp_path):
+    decode.main(options(*other_data(tmp_path, "one two three")))
+    (log,) = (exp_dir / "log").glob("log-decode-*")
+    assert (
+        "WARNING test-b: 2 of 2 references hold characters that the model cannot write (such as "
+        "'e' in test-b-0)"
+    ) in log.read_text()
+
+
+def test_a_split_without_words_is_refused_before_decoding(exp_dir, options, tmp_path):
+    data = other_data(tmp_path, None)
+    with pytest.raises(RecipeError, match="test-b: no WER: the references of 2 utterances hold no"):
+        decode.main(options(*data))
+    with gzip.open(tmp_path / "data" / "fbank" / "tiny_cuts_test-b.jsonl.gz", "wt"):
+        pass
+    with pytest.raises(RecipeError, match="test-b: no WER: the references of 0 utterances hold no"):
+        streaming_decode.main(options(*data))
+    assert not (exp_dir / "results.jsonl").exists() and not list(exp_dir.rglob("recogs*"))
 
 
 def texts(exp_dir, method, mode="simulated", split="test-a"):
@@ -290,6 +335,17 @@ def test_consistency_looks_at_valid_frames_only_and_counts_texts():
     assert not summary["passed"]  # the texts differ too often
 
 
+@pytest.mark.parametrize("value, length", [(0.0, 0), (math.nan, 4)])
+def test_outputs_that_cannot_be_compared_have_not_passed(value, length):
+    found = Consistency(["greedy_search"])
+    zeros = torch.zeros(1, 4, 2)
+    for other in (torch.full((1, 4, 2), value), zeros):
+        found.add_outputs(zeros, other, torch.tensor([length]))
+        found.add_texts("greedy_search", [[]], [[]])
+    summary = found.summary()
+    assert math.isnan(summary["max_abs_diff"]) and not summary["passed"]
+
+
 def test_tokens_become_words(exp_dir):
     _, info = load_decoding_model(
         SimpleNamespace(exp_dir=exp_dir, epoch=None, iter=None, avg=1, use_averaged_model=None)
@@ -300,4 +356,4 @@ def test_tokens_become_words(exp_dir):
 
 def test_share_of_zeros_is_over_all_entries():
     assert share_of_zeros([torch.tensor([[0.0, 1.0]]), torch.ones(2, 3)]) == pytest.approx(1 / 8)
-    assert share_of_zeros([]) == 0.0
+    assert share_of_zeros([]) is None

@@ -51,6 +51,17 @@ def test_difference_covers_the_true_difference_about_as_often_as_it_says():
     assert 0.90 <= covered / 200 <= 0.99
 
 
+def test_draws_without_a_word_are_left_out():
+    """Of two utterances, one without words, a quarter of the draws have none."""
+    a = [Utterance("long", ["A"] * 4, ["A"] * 4), Utterance("none", [], [])]
+    b = [Utterance("long", ["A"] * 4, ["B"] + ["A"] * 3), Utterance("none", [], ["A"] * 7)]
+    d = paired_difference(a, b)
+    # 1 or 8 or 15 more errors over 4 words, and 2 over 8.
+    assert d.mean == pytest.approx(200.0)
+    assert (d.low, d.high) == pytest.approx((25.0, 200.0))
+    assert d.p_b_better == 0.0
+
+
 def test_difference_is_that_of_the_two_wers():
     a, b = system(0.1), system(0.2, seed=1)
     d = paired_difference(a, b)

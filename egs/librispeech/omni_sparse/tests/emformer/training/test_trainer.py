@@ -2,10 +2,12 @@
 """The training loop on the tiny corpus, with the real loss."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from emformer.data.manifests import read_manifest, write_manifest
 from emformer.errors import RecipeError
 from emformer.experiment.checkpoint import list_checkpoints, load_checkpoint
 from emformer.report import read_metrics
@@ -51,6 +53,58 @@ def test_metrics_of_an_interrupted_run_are_those_of_an_undisturbed_one(
     keys = [[(r["update"], r["group"]) for r in read_metrics(d)] for d in (tmp_path, undisturbed)]
     assert keys[0] == keys[1]
     assert len(set(keys[0])) == len(keys[0])
+
+
+# Cuts that are left out.
+
+
+def change_dev_texts(tiny_data, folder, change, step: int = 1) -> Path:
+    """A copy of the corpus in which texts of every so many dev utterances are changed."""
+    (folder / "fbank").mkdir(parents=True)
+    for path in (tiny_data / "fbank").glob("*.jsonl.gz"):
+        cuts = read_manifest(path)
+        if "_cuts_dev." in path.name:
+            for cut in cuts[::step]:
+                cut.supervisions[0].text = change(cut.supervisions[0].text)
+        write_manifest(cuts, folder / "fbank" / path.name)
+    return folder
+
+
+def trainer_of(data, lang_of, config, exp_dir):
+    return trainer(data, config, exp_dir, "--lang-dir", str(lang_of / "lang_bpe_64"))
+
+
+def test_nothing_to_validate_on_is_told_before_training(tiny_data, config, tmp_path):
+    data = change_dev_texts(tiny_data, tmp_path / "data", str.lower)
+    message = "left for validating .12 a character unknown to the BPE model.; mend the manifests"
+    with pytest.raises(RecipeError, match=message):
+        trainer_of(data, tiny_data, config, tmp_path / "exp")
+    assert not (tmp_path / "exp").exists()
+
+
+def test_what_validation_leaves_out_is_told_by_reason(tiny_data, config, tmp_path, caplog):
+    data = change_dev_texts(tiny_data, tmp_path / "data", str.lower, step=3)
+    with caplog.at_level("INFO"):
+        trainer_of(data, tiny_data, config, tmp_path / "exp")
+    (line,) = [m for m in caplog.messages if m.startswith("validating on 8 of 12 cuts")]
+    assert line.endswith("left out: 4 a character unknown to the BPE model")
+
+
+def test_dev_texts_in_another_form_of_unicode_are_the_same_texts(tiny_data, config, tmp_path):
+    data = change_dev_texts(tiny_data, tmp_path / "data", full_width)
+    one = trainer_of(data, tiny_data, config, tmp_path / "exp")
+    other = trainer(tiny_data, config, tmp_path / "other")
+    for a, b in zip(valid_batches(one), valid_batches(other), strict=True):
+        assert torch.equal(a.symbols, b.symbols)
+
+
+def full_width(text: str) -> str:
+    return "".join(chr(ord(c) + 0xFEE0) if c.isalpha() else c for c in text)
+
+
+def valid_batches(run) -> list:
+    loader = run.data.valid_dataloader(run.cut_filter, 16)
+    return [run.make_batch(raw, augment=False) for raw in loader]
 
 
 # Batches that are skipped.

@@ -57,3 +57,14 @@ def test_a_ratio_of_errors_is_relative_to_the_other_network():
     theirs = rng.integers(1, 5, (3, 80)).astype(float)
     found = ratio_interval(0.9 * theirs - theirs, theirs)
     assert (found.mean, found.low, found.high) == pytest.approx((-0.1, -0.1, -0.1), abs=1e-6)
+
+
+def test_draws_without_a_word_have_no_rate():
+    """Of two utterances, one without words, a quarter of the draws have none."""
+    found = ratio_interval(np.array([[1.0, 7.0]]), np.array([[4, 0]]))
+    assert (found.mean, found.low, found.high) == pytest.approx((2.0, 0.25, 2.0))
+
+
+def test_draws_in_which_the_other_network_has_no_error_have_no_ratio():
+    found = ratio_interval(np.array([[1.0, 1.0]]), np.array([[2.0, 0.0]]))
+    assert (found.mean, found.low, found.high) == pytest.approx((1.0, 0.5, 1.0))

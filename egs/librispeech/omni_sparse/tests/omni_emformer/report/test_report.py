@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from emformer import report as emformer_report
 from emformer.errors import RecipeError
 from emformer.report import newest_results
 from emformer.scoring.bootstrap import paired_difference
@@ -352,6 +353,16 @@ def test_within_an_experiment_the_newest_references_count(folders, caplog):
     add_result(folders[0], "dense", "dense", 4, references=found, normalization="nmt_nfkc")
     left = [(r.system, r.split) for r in read_experiment(folders[0]).results]
     assert left.count(("one_shot", "test-clean")) == 2
+
+
+def test_the_report_of_one_model_has_one_set_of_references(tmp_path, monkeypatch):
+    folder, rule = tmp_path / "dense", {"normalization": "nmt_nfkc"}
+    add_result(folder, "dense", "dense", 4, method="modified_beam_search", references="a", **rule)
+    add_result(folder, "dense", "dense", 5, references="b", **rule)
+    monkeypatch.setattr("sys.argv", ["report", "--exp-dir", str(folder)])
+    emformer_report.main()
+    table = (folder / "report.md").read_text()
+    assert "greedy_search" in table and "modified_beam_search" not in table
 
 
 @pytest.mark.parametrize("change", [{"corpus": "fsdd"}, {"num_words": 99}])

@@ -30,6 +30,7 @@ from omni_emformer.supernet.fronts import find_within
 from omni_emformer.sweep import __main__ as sweep
 from omni_plugin.search import UNIFORM, read_front
 from tests.support.random_supernets import write_checkpoint
+from tests.support.random_weights import CONFIG
 
 FAST = ["--evaluations", "40", "--population", "4", "--step", "0.25", "--budgets", "0.5"]
 COMMON = ["--num-threads", "1", "--device", "cpu"]
@@ -237,7 +238,7 @@ class _Changed(AsrDataModule):
 def changed_data(tiny_data, change) -> search_data.SearchData:
     lang = tiny_data / "lang_bpe_64"
     data, tokens = _Changed(tiny_data, change), symbols(load_tokenizer(lang))
-    return search_data.SearchData(data, test_sweep.CONFIG, tokens, lang, torch.device("cpu"))
+    return search_data.SearchData(data, CONFIG, tokens, lang, torch.device("cpu"))
 
 
 def test_texts_are_scored_as_the_tokenizer_reads_them(tiny_data):

@@ -192,6 +192,13 @@ def test_no_two_systems_look_alike():
 MAP = HeatMap(["layer 1", "layer 2", "all"], ["dense", "0.50"], [[0, 0.4], [0, 0.6], [0, 0.5]], 1)
 
 
+def test_a_heat_map_shows_no_figure_where_there_is_none():
+    figure = heat_map_figure({"units": HeatMap(["layer 1"], ["a", "b"], [[None, 0.0]])})
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["-", "0.00"]
+    assert list(np.isnan(np.ma.filled(axes.images[0].get_array(), np.nan))[0]) == [True, False]
+
+
 def test_a_heat_map_shows_and_writes_its_values():
     figure = heat_map_figure({"omni": MAP})
     axes = figure.axes[0]
