@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """decode.py and streaming_decode.py on a small experiment with random weights."""
 
+import gzip
 import json
 import math
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from emformer.model import make_model, num_deployed_parameters
 from emformer.scoring.consistency import Consistency
 from emformer.scoring.results import read_results
 from emformer.scoring.wer import count_errors, read_recogs
-from tests.support.noise_corpus import write_corpus
+from tests.support.noise_corpus import write_corpus, write_cuts
 from tests.support.processes import run_module
 from tests.support.random_weights import CONFIG, TOKENS, checkpoint_of
 
