@@ -33,7 +33,7 @@ from emformer.decoding.search import METHODS, make_search
 from emformer.errors import RecipeError, run_main
 from emformer.model import Transducer
 from emformer.options import Parser, positive_int
-from omni_emformer.export.info import write_info
+from omni_emformer.export.info import INFO, read_info, write_info
 from omni_emformer.export.onnx_export import write_onnx
 from omni_emformer.export.onnx_model import OnnxTransducer, load_onnx
 from omni_emformer.export.sherpa import KINDS
@@ -65,14 +65,19 @@ class Transcriber:
 
     @torch.no_grad()
     def __init__(self, model: Model, info: DecodingInfo, method: str = "greedy_search") -> None:
-        self.model, self.info, self.seconds = model, info, 0.0
-        self._search, self._states = make_search(method, model), None
-        self._frames = torch.zeros(0, info.config.model.feature_dim)
+        self.model, self.info = model, info
+        self._search = make_search(method, model)
         # The first call of a runtime prepares what all later ones need.
         window = torch.zeros(1, model.window_frames, info.config.model.feature_dim)
         out, _ = model.encode_chunk(window, None)
         self._search.start(1)
         self._search.accept(out, torch.tensor([out.size(1)]))
+        self.start()
+
+    def start(self) -> None:
+        """Begin another stream."""
+        self.seconds, self._states = 0.0, None
+        self._frames = torch.zeros(0, self.info.config.model.feature_dim)
         self._search.start(1)
 
     @torch.no_grad()
@@ -104,6 +109,8 @@ class Stream:
         self.transcribers = transcribers
         self._features, self._samples, self._feature_seconds = LiveFeatures(), 0, 0.0
         self._shown = [""] * len(transcribers)
+        for one in transcribers:
+            one.start()
 
     def accept(self, samples: np.ndarray) -> None:
         """Take samples at 16 kHz of shape ``(num_samples,)``; prints what is new in the texts."""
@@ -116,11 +123,11 @@ class Stream:
         seconds = self._samples / SAMPLE_RATE
         print(f"\n{seconds:.2f} s of audio, {torch.get_num_threads()} thread")
         for one in self.transcribers:
-            factor = (self._feature_seconds + one.seconds) / max(seconds, 1e-9)
-            info = one.info
+            spent, info = self._feature_seconds + one.seconds, one.info
+            factor = f"{spent / seconds:.4f}" if self._samples else "-"
             print(
                 f"{info.subnet:>8}  {info.num_nonzero:,} of {info.num_params:,} parameters, "
-                f"real-time factor {factor:.4f}: {one.text}"
+                f"real-time factor {factor}: {one.text}"
             )
 
     def _run(self, samples: np.ndarray) -> None:
@@ -168,8 +175,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(__doc__, "omni_emformer.transcribe")
     parser.add_argument(
         "audio",
+        nargs="+",
         metavar="FILE",
-        help=f"a sound file; {STDIN} for standard input (a wav file, or 16-bit mono PCM); "
+        help=f"sound files; {STDIN} for standard input (any of these, or 16-bit mono PCM); "
         f"{MICROPHONE} for a microphone",
     )
     parser.add_argument("--exp-dir", required=True, help="where training wrote")
@@ -194,6 +202,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = decode_options.get_parser(None).parse_args(["--exp-dir", args.exp_dir, *rest])
     torch.set_num_threads(1)
     subnets = open_subnets(options, args.system)
+    if (options.exp_dir / INFO).exists():  # an export, which is one sub-network of another's
+        subnets.info.subnet = read_info(options.exp_dir).subnet
     transcribers = []
     with tempfile.TemporaryDirectory() as scratch:
         for number, name in enumerate(args.compare or [args.subnet]):
@@ -202,13 +212,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             made = subnets.make(name)
             loaded = load(*made, args.runtime, args.values, folder)
             transcribers.append(Transcriber(*loaded, args.method))
-    stream = Stream(transcribers)
-    try:
-        for samples in read_audio(args.audio, args.rate):
-            stream.accept(samples)
-    except KeyboardInterrupt:  # ends a microphone's stream
-        pass
-    stream.finish()
+    for name in args.audio:
+        if len(args.audio) > 1:
+            print(f"\n{name}")
+        stream = Stream(transcribers)
+        try:
+            for samples in read_audio(name, args.rate):
+                stream.accept(samples)
+        except KeyboardInterrupt:  # ends a microphone's stream
+            pass
+        stream.finish()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import soundfile
 from lhotse import MonoCut
 
 from emformer.data.bad_items import BadItems
-from emformer.data.features import SAMPLE_RATE
+from emformer.data.features import MIN_SAMPLES, SAMPLE_RATE
 from emformer.data.manifests import source_of
 
 LENGTH_TOLERANCE = 0.01  # seconds between a manifest and its file
@@ -36,6 +36,8 @@ def load_checked(cut: MonoCut, bad: BadItems) -> np.ndarray | None:
         else:
             if samples.shape[1] == 0:
                 reason = "empty"
+            elif samples.shape[1] < MIN_SAMPLES:
+                reason = "too short"
             elif not np.isfinite(samples).all():
                 reason = "samples not finite"
     if reason:

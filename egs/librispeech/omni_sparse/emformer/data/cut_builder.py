@@ -7,6 +7,7 @@ from lhotse import MonoCut, Recording, SupervisionSegment
 from lhotse.utils import fastcopy
 
 from emformer.data.bad_items import BadItems
+from emformer.data.features import MIN_SAMPLES
 from emformer.data.manifests import source_of
 
 # Seconds by which a supervision may reach beyond its recording: other people's manifests round.
@@ -81,6 +82,8 @@ def audio_problem(recording: Recording, sample_rate: int) -> str:
 def _span_problem(supervision: SupervisionSegment, recording: Recording) -> str:
     if supervision.start < 0 or supervision.duration <= 0:
         return "text of no duration"
+    if round(supervision.duration * recording.sampling_rate) < MIN_SAMPLES:
+        return "too short"
     if supervision.end > recording.duration + END_TOLERANCE:
         return "text beyond the audio"
     return ""

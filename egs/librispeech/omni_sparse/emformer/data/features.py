@@ -21,6 +21,8 @@ from emformer.errors import RecipeError
 SAMPLE_RATE = 16000
 NUM_MEL_BINS = 80
 FRAME_SHIFT = 0.01  # seconds
+#: A window of 25 ms: of less, kaldifeat makes no frame or fails, as lhotse does.
+MIN_SAMPLES = 400
 LOW_FREQ = 20.0
 HIGH_FREQ = -400.0  # Hz, counted from the Nyquist frequency
 BACKENDS = ("kaldifeat", "lhotse")

@@ -11,12 +11,13 @@ from emformer.config import Config
 from emformer.decoding.model import DecodingInfo
 from emformer.errors import RecipeError
 
-_NAME = "export.json"
+#: Name of the file.
+INFO = "export.json"
 
 
 def write_info(folder: Path, info: DecodingInfo) -> None:
     record = {**dataclasses.asdict(info), "config": info.config.to_dict()}
-    (folder / _NAME).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    (folder / INFO).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_info(folder: Path) -> DecodingInfo:
@@ -25,7 +26,7 @@ def read_info(folder: Path) -> DecodingInfo:
     Raises:
       RecipeError: It is not there, or of another version.
     """
-    path = folder / _NAME
+    path = folder / INFO
     try:
         record = json.loads(path.read_text())
         return DecodingInfo(**{**record, "config": Config.from_dict(record["config"], str(path))})

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
-import wave
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -15,18 +14,27 @@ import torch
 
 from emformer.data.features import SAMPLE_RATE
 from emformer.errors import RecipeError
+from omni_emformer.live.wav import WavHeader, read_header, read_samples
 
 STDIN, MICROPHONE = "-", "mic"
 _BLOCK = 0.1  # seconds
 _ZEROS = 32  # of the sinc on each side
 
 
+# Beginnings of files that soundfile reads as a whole, and of others, which it does not.
+_CONTAINERS = (b"fLaC", b"OggS", b"ID3", b"RF64", b"RIFX", b"FORM", b"caff", b".snd", b"riff")
+_OTHERS = {b"\x1aE\xdf\xa3": "WebM or Matroska", b"#!AMR": "AMR", b"0&\xb2u": "WMA"}
+
+
 def read_audio(name: str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
     """Blocks of samples in [-1, 1] at 16 kHz, of shape ``(num_samples,)``, float32.
 
+    Wav files come block by block, to their end where the header does not know their length. What
+    other kinds soundfile reads are read whole first. Of several channels it is the mean.
+
     Args:
-      name: A file that soundfile reads; ``-`` for standard input, which is a wav file or plain
-        16-bit little-endian PCM of one channel; ``mic``. Of several channels it is the mean.
+      name: A file; ``-`` for standard input, which may also be plain 16-bit little-endian PCM of
+        one channel, without a header; ``mic``.
       rate: Samples a second of plain PCM.
 
     Raises:
@@ -36,9 +44,19 @@ def read_audio(name: str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
         yield from _microphone()
         return
     if name == STDIN:
-        blocks, rate = _stdin(sys.stdin.buffer, rate)
-    else:
-        blocks, rate = _file(name)
+        blocks, rate = _open(sys.stdin.buffer, "standard input", rate)
+        yield from _at_16_khz(blocks, rate)
+        return
+    try:
+        file = open(name, "rb")  # noqa: SIM115 - closed below
+    except OSError as e:
+        raise RecipeError(f"{name}: no audio that can be read ({e.strerror})") from e
+    with file:
+        blocks, rate = _open(file, name, None)
+        yield from _at_16_khz(blocks, rate)
+
+
+def _at_16_khz(blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
     if rate == SAMPLE_RATE:
         yield from blocks
         return
@@ -48,35 +66,53 @@ def read_audio(name: str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
     yield resampler.finish()
 
 
-def _file(name: str) -> tuple[Iterator[np.ndarray], int]:
+def _open(
+    file: io.BufferedReader, what: str, pcm_rate: int | None
+) -> tuple[Iterator[np.ndarray], int]:
+    """Blocks of the mean over channels, and samples a second.
+
+    Args:
+      file: To be read from where it is.
+      what: What errors call it.
+      pcm_rate: Of plain PCM; None where a file must say what it is.
+    """
+    head = file.peek(12)[:12]
+    if head[:4] == b"RIFF" and head[8:12] in (b"WAVE", b""):
+        header = read_header(file, what)
+        if not header.is_plain:
+            return _whole_file(header.raw + file.read(), what)
+        blocks = read_samples(file, header, max(1, int(_BLOCK * header.rate)))
+        return (block.mean(1) for block in blocks), header.rate
+    for begin, kind in _OTHERS.items():
+        if head.startswith(begin):
+            raise RecipeError(f"{what}: {kind}, which is not read; convert it to wav or FLAC")
+    if head[4:8] == b"ftyp":
+        raise RecipeError(f"{what}: MP4, which is not read; convert it to wav or FLAC")
+    if pcm_rate is None or head.startswith(_CONTAINERS) or _is_mp3(file):
+        return _whole_file(file.read(), what)
+    header = WavHeader(1, 1, pcm_rate, 16, None, b"")
+    blocks = read_samples(file, header, max(1, int(_BLOCK * pcm_rate)))
+    return (block[:, 0] for block in blocks), pcm_rate
+
+
+def _is_mp3(file: io.BufferedReader) -> bool:
+    """Without tags in front, which PCM could begin like."""
+    head = file.peek()
+    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return False
     try:
-        file = soundfile.SoundFile(name)
+        return soundfile.info(io.BytesIO(head)).format in ("MP3", "MPEG")
+    except (OSError, RuntimeError):
+        return False
+
+
+def _whole_file(data: bytes, what: str) -> tuple[Iterator[np.ndarray], int]:
+    try:
+        file = soundfile.SoundFile(io.BytesIO(data))
     except (OSError, RuntimeError) as e:
-        raise RecipeError(f"{name}: no audio that can be read ({e})") from e
-    size = int(_BLOCK * file.samplerate)
-    blocks = file.blocks(size, dtype="float32", always_2d=True)
+        raise RecipeError(f"{what}: no audio that can be read ({e})") from e
+    blocks = file.blocks(int(_BLOCK * file.samplerate), dtype="float32", always_2d=True)
     return (block.mean(1) for block in blocks), file.samplerate
-
-
-def _stdin(file: BinaryIO, rate: int) -> tuple[Iterator[np.ndarray], int]:
-    if not file.peek(4).startswith(b"RIFF"):
-        return _pcm(lambda n: file.read(2 * n), 1, rate), rate
-    try:
-        header = wave.open(file)
-    except (wave.Error, EOFError) as e:
-        raise RecipeError(f"standard input: a wav file that cannot be read ({e})") from e
-    if header.getsampwidth() != 2:
-        raise RecipeError(f"standard input: {8 * header.getsampwidth()} bits a sample; use 16")
-    rate = header.getframerate()
-    return _pcm(header.readframes, header.getnchannels(), rate), rate
-
-
-def _pcm(read, channels: int, rate: int) -> Iterator[np.ndarray]:
-    """``read(n)`` gives the bytes of n samples of all channels, fewer at the end."""
-    while data := read(int(_BLOCK * rate)):
-        whole = len(data) - len(data) % (2 * channels)
-        samples = np.frombuffer(data[:whole], dtype="<i2").reshape(-1, channels)
-        yield (samples.mean(1) / 32768).astype(np.float32)
 
 
 def _microphone() -> Iterator[np.ndarray]:

@@ -149,6 +149,27 @@ def test_samples_that_are_not_numbers(tiny, caplog):
     assert "train: skipped 1 of 6: 1 samples not finite" in caplog.messages
 
 
+@pytest.mark.parametrize("more", [["--backend", "lhotse"], ["--on-the-fly", "true"], []])
+@pytest.mark.parametrize("samples", [1, 50, 100, 139, 240, 399])
+def test_less_than_a_window_is_too_short(tiny, write_audio, caplog, samples, more):
+    path = write_audio("audio/short.wav", seconds=samples / 16000)
+    tiny.replace("test", 0, path)
+    tiny.supervisions["test"][0].duration = samples / 16000
+    tiny.save()
+    main(tiny.options("--splits", "test", "--max-bad-fraction", "1", *more))
+    assert ids(tiny, "test") == ["test-1"]
+    assert "1 too short" in caplog.text
+
+
+@pytest.mark.parametrize("backend", [None, "lhotse"])
+def test_a_window_is_long_enough(tiny, write_audio, backend):
+    tiny.replace("test", 0, write_audio("audio/short.wav", seconds=0.025))
+    tiny.supervisions["test"][0].duration = 0.025
+    tiny.save()
+    main(tiny.options("--splits", "test", *(["--backend", backend] if backend else [])))
+    assert [len(cut.load_features()) for cut in cuts_of(tiny, "test")][:1] == [3]
+
+
 def test_cut_off_flac(tiny, write_audio, caplog):
     path = write_audio("long.flac", seconds=3)
     tiny.replace("train", 2, path)

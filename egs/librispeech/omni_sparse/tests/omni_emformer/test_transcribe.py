@@ -5,12 +5,14 @@ import re
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from emformer.decoding.options import get_parser
 from emformer.decoding.search import make_search
 from emformer.errors import RecipeError
 from omni_emformer import transcribe
+from omni_emformer.export import __main__ as export
 from omni_emformer.live.features import LiveFeatures, with_silence
 from omni_emformer.supernet.subnets import Subnets
 from tests.support.random_supernets import talkative_supernet
@@ -90,5 +92,37 @@ def test_int8_in_pytorch_is_refused(exp_dir, wav):
 
 
 def test_an_unknown_sub_network_is_told(exp_dir, wav):
-    with pytest.raises(RecipeError, match="level 1.5"):
-        transcribe.main(["--exp-dir", str(exp_dir), "--subnet", "1.5", wav])
+    with pytest.raises(RecipeError, match="front"):
+        transcribe.main(["--exp-dir", str(exp_dir), "--subnet", "front/7", wav])
+
+
+@pytest.mark.parametrize("option", ["--subnet", "--compare"])
+def test_what_names_no_sub_network_is_refused(exp_dir, wav, option, capsys):
+    with pytest.raises(SystemExit):
+        transcribe.main(["--exp-dir", str(exp_dir), option, "1.5", wav])
+    assert "'1.5' is no sparsity in [0, 1), nor a name such as dense" in capsys.readouterr().err
+
+
+def test_spaces_separate_as_commas_do(exp_dir, wav, expected, capsys):
+    transcribe.main(["--exp-dir", str(exp_dir), "--compare", "0 0.9", wav])
+    assert said(capsys) == {name: expected[name] for name in ("dense", "0.90")}
+
+
+def test_several_files_are_heard_one_after_the_other(exp_dir, wav, expected, capsys):
+    transcribe.main(["--exp-dir", str(exp_dir), "--subnet", "0.9", wav, wav])
+    out = capsys.readouterr().out
+    assert out.count(f"\n{wav}\n") == 2
+    assert re.findall(r"real-time factor [\d.]+: (.*)", out) == [expected["0.90"]] * 2
+
+
+def test_of_no_sound_there_is_no_real_time_factor(exp_dir, tmp_path, capsys):
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
+    transcribe.main(["--exp-dir", str(exp_dir), str(tmp_path / "empty.wav")])
+    out = capsys.readouterr().out
+    assert "0.00 s of audio" in out and "real-time factor -: " in out
+
+
+def test_an_export_is_called_what_it_is(exp_dir, wav, expected, capsys):
+    export.main(["--exp-dir", str(exp_dir), "--subnets", "0.9", "--formats", "checkpoint"])
+    transcribe.main(["--exp-dir", str(exp_dir / "export" / "0.90"), wav])
+    assert said(capsys) == {"0.90": expected["0.90"]}

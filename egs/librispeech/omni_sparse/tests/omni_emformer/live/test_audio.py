@@ -2,8 +2,8 @@
 """Audio of all kinds as 16 kHz blocks."""
 
 import io
+import struct
 import sys
-import wave
 
 import numpy as np
 import pytest
@@ -85,15 +85,113 @@ def test_plain_pcm_of_another_rate_is_resampled(monkeypatch):
     assert abs(len(read("-", 8000)) - 8000) <= 1
 
 
-def test_a_wav_file_comes_from_standard_input(monkeypatch):
-    samples, file = sound(0.5), io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(2)
-        out.setsampwidth(2)
-        out.setframerate(16000)
-        out.writeframes(pcm(np.stack([samples, samples], axis=1)))
-    stdin(monkeypatch, file.getvalue())
+def test_plain_pcm_that_begins_as_mp3_may_is_pcm(monkeypatch):
+    samples = np.concatenate([[-1025 / 32768, -5 / 32768], sound(0.3)])  # bytes FF FB FB FF
+    stdin(monkeypatch, pcm(samples))
     np.testing.assert_allclose(read("-"), samples, atol=2e-5)
+
+
+def wav(
+    samples: np.ndarray, riff: int | None = None, data: int | None = None, fmt=b"", more=b""
+) -> bytes:
+    """A 16-bit wav file whose header has these sizes, format and chunks before the samples."""
+    body = pcm(samples)
+    fmt = fmt or struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16)
+    riff = 20 + len(fmt) + len(more) + len(body) if riff is None else riff
+    chunks = b"fmt " + struct.pack("<I", len(fmt)) + fmt + more
+    size = struct.pack("<I", len(body) if data is None else data)
+    return b"RIFF" + struct.pack("<I", riff) + b"WAVE" + chunks + b"data" + size + body
+
+
+def by_soundfile(samples: np.ndarray, kind: str, subtype: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16000, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
+_LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf60.16.100\0"
+KINDS = {
+    "plain": lambda x: wav(x),
+    "as ffmpeg pipes it": lambda x: wav(x, 0xFFFFFFFF, 0xFFFFFFFF, more=_LIST),
+    "as sox pipes it": lambda x: wav(x, 0x7FFFF024, 0x7FFFF000),
+    "as arecord pipes it": lambda x: wav(x, 0x80000024, 0x80000000),
+    "of size 0": lambda x: wav(x, 0, 0),
+    "of data size 0": lambda x: wav(x, 0xFFFFFFFF, 0),
+    "fmt of 18 bytes": lambda x: wav(x, fmt=struct.pack("<HHIIHHH", 1, 1, 16000, 32000, 2, 16, 0)),
+    "extensible": lambda x: wav(
+        x, fmt=struct.pack("<HHIIHHHHI", 0xFFFE, 1, 16000, 32000, 2, 16, 22, 16, 4) + _GUID
+    ),
+    "float32": lambda x: by_soundfile(x, "WAV", "FLOAT"),
+    "float64": lambda x: by_soundfile(x, "WAV", "DOUBLE"),
+    "24 bits": lambda x: by_soundfile(x, "WAV", "PCM_24"),
+    "32 bits": lambda x: by_soundfile(x, "WAV", "PCM_32"),
+    "8 bits": lambda x: by_soundfile(x, "WAV", "PCM_U8"),
+    "mu-law": lambda x: by_soundfile(x, "WAV", "ULAW"),
+    "RF64": lambda x: by_soundfile(x, "RF64", "PCM_16"),
+    "FLAC": lambda x: by_soundfile(x, "FLAC", "PCM_16"),
+    "AIFF": lambda x: by_soundfile(x, "AIFF", "PCM_16"),
+    "two channels": lambda x: by_soundfile(np.stack([x, x], axis=1), "WAV", "PCM_16"),
+}
+#: Of what keeps fewer than 16 bits.
+COARSE = {"8 bits": 1 / 128, "mu-law": 0.02}
+
+
+@pytest.mark.parametrize("way", ["file", "standard input"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sound_is_the_same_from_a_file_and_from_standard_input(tmp_path, monkeypatch, kind, way):
+    samples = sound(0.5)
+    data = KINDS[kind](samples)
+    (tmp_path / "sound").write_bytes(data)
+    stdin(monkeypatch, data)
+    found = read(tmp_path / "sound" if way == "file" else "-")
+    assert found.dtype == np.float32 and len(found) == len(samples)
+    np.testing.assert_allclose(found, samples, atol=COARSE.get(kind, 4e-5))
+
+
+@pytest.mark.parametrize("kind, subtype", [("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")])
+def test_a_lossy_file_on_standard_input_is_the_sound(monkeypatch, kind, subtype):
+    if kind not in soundfile.available_formats():
+        pytest.skip(f"this libsndfile writes no {kind}")
+    samples = sound(1.0)
+    stdin(monkeypatch, by_soundfile(samples, kind, subtype))
+    found = read("-")
+    assert abs(len(found) - len(samples)) < 4000
+    assert np.abs(found).max() < 2 * np.abs(samples).max()
+
+
+def test_a_file_that_was_cut_off_is_read_to_its_end(tmp_path):
+    samples = sound(0.5)
+    (tmp_path / "a.wav").write_bytes(wav(samples)[:-1001])
+    assert len(read(tmp_path / "a.wav")) == len(samples) - 501
+
+
+def test_what_follows_the_samples_is_no_sound(tmp_path):
+    samples = sound(0.5)
+    (tmp_path / "a.wav").write_bytes(wav(samples) + _LIST)
+    assert len(read(tmp_path / "a.wav")) == len(samples)
+
+
+REFUSED = {
+    "a header that ends": (b"RIFF\0\0\0\0WAVEfmt ", "a wav file that ends within its header"),
+    "no format": (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", "a wav file without a format"),
+    "no rate": (
+        wav(np.zeros(4), fmt=struct.pack("<HHIIHH", 1, 1, 0, 0, 2, 16)),
+        "a wav file of 1 channels at 0 samples a second",
+    ),
+    "WebM": (b"\x1aE\xdf\xa3" + bytes(20), "WebM or Matroska, which is not read; convert it"),
+    "MP4": (bytes(4) + b"ftypM4A " + bytes(20), "MP4, which is not read; convert it"),
+    "a damaged FLAC": (b"fLaC" + bytes(20), "no audio that can be read"),
+}
+
+
+@pytest.mark.parametrize("data, said", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("way", ["file", "standard input"])
+def test_what_cannot_be_read_is_named(tmp_path, monkeypatch, way, data, said):
+    (tmp_path / "sound").write_bytes(data)
+    stdin(monkeypatch, data)
+    with pytest.raises(RecipeError, match=f"{'sound' if way == 'file' else way}: {said}"):
+        read(tmp_path / "sound" if way == "file" else "-")
 
 
 def test_no_audio_is_told_in_a_line(tmp_path):
