@@ -16,16 +16,18 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sentencepiece as spm
 
 from emformer.config import Config, TrainingConfig, load_config
 from emformer.data.asr_datamodule import AsrDataModule
-from emformer.data.tokenizer import load_tokenizer
-from emformer.errors import run_main
+from emformer.data.tokenizer import load_tokenizer, symbols
+from emformer.errors import RecipeError, run_main
+from emformer.experiment.checkpoint import load_checkpoint, numbered
 from emformer.experiment.description import describe_experiment
 from emformer.experiment.logs import setup_logging
+from emformer.experiment.same_run import check_same_run
 from emformer.model import make_model, num_deployed_parameters
 from emformer.options import Parser, positive_float, positive_int, str2bool
 from emformer.training.distributed import Processes, start_processes
@@ -80,10 +82,28 @@ def read_inputs(
     return Inputs(config, data, tokenizer)
 
 
-def is_trained(exp_dir: Path, config: Config) -> bool:
-    """Whether the last epoch of a configuration is there, without a look at the data."""
-    last, written = exp_dir / f"epoch-{config.training.num_epochs}.pt", exp_dir / "config.yaml"
-    return last.exists() and written.exists() and load_config(written) == config
+def find_finished(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any] | None:
+    """The last epoch's checkpoint, if it is there; found without a look at the data.
+
+    Raises:
+      RecipeError: It is of another run.
+    """
+    path = numbered(args.exp_dir, "epoch").get(inputs.config.training.num_epochs)
+    if path is None:
+        return None
+    try:
+        state = load_checkpoint(path)
+    except RecipeError:
+        return None  # the trainer names it and goes on from the one before
+    check_same_run(path, state, inputs.config, args.seed, symbols(inputs.tokenizer))
+    return state
+
+
+def say_finished(args: argparse.Namespace, inputs: Inputs, processes: Processes) -> None:
+    """Not into a log file: nothing is written where all is done, since that may be forbidden."""
+    if processes.is_main:
+        epochs = inputs.config.training.num_epochs
+        print(f"{args.exp_dir}: all {epochs} epochs are trained", file=sys.stderr)
 
 
 def make_trainer(
@@ -119,8 +139,14 @@ def make_trainer(
 def main() -> None:
     args = get_parser().parse_args()
     processes = start_processes()
-    setup_logging(args.exp_dir / "log", "train", processes.rank)
-    make_trainer(args, processes, TrainingMethod).fit()
+    inputs = read_inputs(args)
+    finished = find_finished(args, inputs)
+    # With a state, it is of another method, which the trainer says.
+    if finished is not None and not finished["method"]:
+        say_finished(args, inputs, processes)
+    else:
+        setup_logging(args.exp_dir / "log", "train", processes.rank)
+        make_trainer(args, processes, TrainingMethod, inputs).fit()
     processes.stop()
 
 

@@ -14,14 +14,13 @@ experiment's folder, there is system.yaml, the system as it was trained.
 from __future__ import annotations
 
 import functools
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from emformer.errors import RecipeError, run_main
 from emformer.experiment.logs import setup_logging
-from emformer.train import get_parser, is_trained, make_trainer, read_inputs
+from emformer.train import find_finished, get_parser, make_trainer, read_inputs, say_finished
 from emformer.training.distributed import start_processes
 from emformer.training.method import TrainingMethod
 from omni_emformer.supernet.layer_method import LayerMethod
@@ -53,14 +52,14 @@ def main() -> None:
     parser.add_argument("--level", type=float, help="which one, of a system with levels")
     args = parser.parse_args()
     processes = start_processes()
-    setup_logging(args.exp_dir / "log", "train", processes.rank)
     system = load_system(args.system).at(args.level)
     method = method_of(system, args.seed, processes.rank)
     check_same_system(args.exp_dir, system, args.seed)
     inputs = read_inputs(args, system.configure)
-    if read_system(args.exp_dir) and is_trained(args.exp_dir, inputs.config):
-        logging.info(f"{args.exp_dir}: all {inputs.config.training.num_epochs} epochs are trained")
+    if read_system(args.exp_dir) and find_finished(args, inputs):
+        say_finished(args, inputs, processes)
     else:
+        setup_logging(args.exp_dir / "log", "train", processes.rank)
         trainer = make_trainer(args, processes, method, inputs)
         if processes.is_main:
             write_system(args.exp_dir, system, args.seed)

@@ -19,7 +19,7 @@ from emformer.model import Transducer, make_model
 from emformer.text import DEFAULT_RULE
 
 FORMAT = 1
-_NAME = re.compile(r"(epoch|checkpoint)-(\d+)\.pt$")
+_NAME = re.compile(r"(epoch|checkpoint)-(\d+)\.pt")
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -66,18 +66,30 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return {**content, "model": model}
 
 
-def list_checkpoints(exp_dir: Path) -> list[Path]:
-    """All checkpoints, the newest (most updates) last.
+def numbered(exp_dir: Path, kind: str) -> dict[int, Path]:
+    """The files ``epoch-N.pt`` or ``checkpoint-N.pt`` by N, the largest last.
 
-    ``epoch-N.pt`` and ``checkpoint-N.pt`` count different things, so age is the time of writing.
+    Args:
+      exp_dir: Where training wrote.
+      kind: ``epoch``, whose N counts epochs, or ``checkpoint``, whose N counts updates.
     """
-    paths = [p for p in exp_dir.glob("*.pt") if _NAME.match(p.name)]
-    return sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p.name))
+    found = [(_NAME.fullmatch(path.name), path) for path in exp_dir.glob(f"{kind}-*.pt")]
+    return dict(sorted((int(match[2]), path) for match, path in found if match))
 
 
 def load_newest(exp_dir: Path, warn) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that can be read; damaged ones are named through ``warn``."""
-    for path in reversed(list_checkpoints(exp_dir)):
+    """The checkpoint of most updates that can be read; damaged ones are named through ``warn``.
+
+    The times of files say nothing here: copying and unpacking change them.
+    """
+    newest = _first_readable(numbered(exp_dir, "epoch").values(), warn)
+    trained = newest[1]["update"] if newest else 0
+    later = [path for n, path in numbered(exp_dir, "checkpoint").items() if n > trained]
+    return _first_readable(later, warn) or newest
+
+
+def _first_readable(paths: Iterable[Path], warn) -> tuple[Path, dict[str, Any]] | None:
+    for path in reversed(list(paths)):
         try:
             return path, load_checkpoint(path)
         except RecipeError as e:
@@ -86,8 +98,8 @@ def load_newest(exp_dir: Path, warn) -> tuple[Path, dict[str, Any]] | None:
 
 
 def remove_old(exp_dir: Path, keep: int) -> None:
-    """Delete all but the newest ``keep`` of the ``checkpoint-N.pt`` files."""
-    paths = [p for p in list_checkpoints(exp_dir) if p.name.startswith("checkpoint-")]
+    """Delete all but the ``keep`` of the ``checkpoint-N.pt`` files that have most updates."""
+    paths = list(numbered(exp_dir, "checkpoint").values())
     for path in paths[: max(0, len(paths) - keep)]:
         path.unlink()
 
@@ -98,7 +110,7 @@ def newest_epoch(exp_dir: Path) -> int:
     Raises:
       RecipeError: There is none.
     """
-    epochs = [int(p.stem.split("-")[1]) for p in exp_dir.glob("epoch-*.pt")]
+    epochs = numbered(exp_dir, "epoch")
     if not epochs:
         raise RecipeError(f"{exp_dir}: no epoch-N.pt; train first (run.sh --stage 6)")
     return max(epochs)

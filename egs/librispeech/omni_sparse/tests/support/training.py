@@ -93,6 +93,11 @@ def same_state(one: Path, other: Path) -> str | None:
     return difference(a, b)
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """All files of a folder."""
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 def batches(run) -> list:
     """The batches of the first epoch, as the trainer sees them."""
     loader = run.data.train_dataloader(run.cut_filter, run.settings, run.seed, 1)

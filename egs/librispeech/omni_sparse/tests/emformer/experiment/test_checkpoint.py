@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import itertools
 import os
 import pickle
 
@@ -10,11 +11,11 @@ from emformer.errors import RecipeError
 from emformer.experiment import checkpoint
 from emformer.experiment.averaging import RunningAverage, average_between
 from emformer.experiment.checkpoint import (
-    list_checkpoints,
     load_checkpoint,
     load_model_for_decoding,
     load_newest,
     load_weights,
+    numbered,
     remove_old,
     save_checkpoint,
 )
@@ -117,13 +118,45 @@ sys.exit(run_main(lambda: save_checkpoint(path, {{"model": {{"w": torch.ones(100
     assert (tmp_path / "epoch-1.pt").read_bytes() == before
 
 
-def test_only_the_newest_batch_checkpoints_are_kept(tmp_path):
-    for name in ("checkpoint-5.pt", "epoch-1.pt", "checkpoint-10.pt", "checkpoint-15.pt"):
+def _as_if_written_in_this_order(exp_dir, names) -> None:
+    """The times that copying by name, unpacking or fetching leaves."""
+    for second, name in enumerate(names):
+        os.utime(exp_dir / name, (second, second))
+
+
+@pytest.mark.parametrize(
+    "updates, newest",
+    [
+        ({"epoch-9.pt": 90, "epoch-10.pt": 100, "checkpoint-95.pt": 95}, "epoch-10.pt"),
+        ({"epoch-9.pt": 90, "epoch-10.pt": 100, "checkpoint-105.pt": 105}, "checkpoint-105.pt"),
+        ({"epoch-2.pt": 20, "epoch-1.pt": 10}, "epoch-2.pt"),
+        ({"checkpoint-1000.pt": 1000, "checkpoint-500.pt": 500}, "checkpoint-1000.pt"),
+    ],
+)
+def test_the_checkpoint_of_most_updates_is_the_newest_whatever_the_times(tmp_path, updates, newest):
+    for name, update in updates.items():
+        _save(tmp_path, name, update=update)
+    for names in itertools.permutations(updates):
+        _as_if_written_in_this_order(tmp_path, names)
+        path, state = load_newest(tmp_path, pytest.fail)
+        assert (path.name, state["update"]) == (newest, updates[newest])
+
+
+def test_files_of_other_names_are_no_checkpoints_of_a_run(tmp_path):
+    for name in ("epoch-3.pt", "epoch-best.pt", "my-epoch-7.pt", "epoch-8.pt.part", "epoch-12.pth"):
+        _save(tmp_path, name, update=3)
+    assert numbered(tmp_path, "epoch") == {3: tmp_path / "epoch-3.pt"}
+    model, found = load_model_for_decoding(tmp_path, use_averaged_model=False)
+    assert found["epoch"] == 3
+
+
+def test_the_batch_checkpoints_of_most_updates_are_kept_whatever_the_times(tmp_path):
+    names = ("checkpoint-1000.pt", "checkpoint-500.pt", "checkpoint-1500.pt")
+    for name in (*names, "epoch-1.pt"):
         _save(tmp_path, name)
+    _as_if_written_in_this_order(tmp_path, names)
     remove_old(tmp_path, keep=2)
-    assert [p.name for p in list_checkpoints(tmp_path)] == [
-        "epoch-1.pt", "checkpoint-10.pt", "checkpoint-15.pt",
-    ]  # fmt: skip
+    assert {p.name for p in tmp_path.iterdir()} == {names[0], names[2], "epoch-1.pt"}
 
 
 def test_the_average_between_two_checkpoints_is_that_of_the_samples_between():

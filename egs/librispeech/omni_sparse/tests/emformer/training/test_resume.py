@@ -3,6 +3,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 
@@ -10,10 +11,11 @@ import pytest
 import torch
 
 from emformer.errors import RecipeError
-from emformer.experiment.checkpoint import list_checkpoints, load_checkpoint
+from emformer.experiment.checkpoint import load_checkpoint, numbered
 from tests.support.training import (
     SMALL_BATCHES,
     Interrupted,
+    contents,
     difference,
     interrupt_at,
     same_state,
@@ -125,6 +127,33 @@ def test_a_finished_run_returns_at_once(undisturbed, config, tiny_data, caplog):
     assert "all 2 epochs are trained" in caplog.text
 
 
+def test_a_finished_run_whose_files_were_copied_in_another_order_stays_as_it_is(
+    undisturbed, config, tiny_data, tmp_path
+):
+    shutil.copytree(undisturbed, tmp_path / "copy", copy_function=shutil.copyfile)
+    os.utime(tmp_path / "copy" / "epoch-1.pt", (2**31, 2**31))
+    before = contents(tmp_path / "copy")
+    process = train_process(tiny_data, config, tmp_path / "copy")
+    said = process.communicate()[1]
+    assert (process.returncode, said) == (0, f"{tmp_path}/copy: all 2 epochs are trained\n")
+    assert contents(tmp_path / "copy") == before
+
+
+def test_a_finished_run_is_told_without_its_features(undisturbed, config, tiny_data, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "lang_bpe_64").symlink_to(tiny_data / "lang_bpe_64")
+    process = train_process(tmp_path / "data", config, undisturbed)
+    assert "all 2 epochs are trained" in process.communicate()[1]
+    assert process.returncode == 0
+
+
+def test_a_finished_run_of_another_seed_is_refused(undisturbed, config, tiny_data):
+    process = train_process(tiny_data, config, undisturbed, "--seed", "1")
+    said = process.communicate()[1]
+    assert process.returncode == 1
+    assert said.startswith("error: ") and "epoch-2.pt: trained with --seed 0" in said
+
+
 def test_killed_in_the_middle_it_ends_with_the_same_weights(
     undisturbed, config, tiny_data, tmp_path
 ):
@@ -159,7 +188,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_trained_again(
     undisturbed, config, tiny_data, tmp_path, caplog, content
 ):
     trainer(tiny_data, config, tmp_path).fit()
-    before = list_checkpoints(tmp_path)[-2]
+    before = list(numbered(tmp_path, "checkpoint").values())[-1]
     (tmp_path / "epoch-2.pt").write_bytes(content)
     with caplog.at_level(logging.INFO):
         trainer(tiny_data, config, tmp_path).fit()

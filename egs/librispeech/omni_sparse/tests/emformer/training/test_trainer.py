@@ -9,7 +9,7 @@ import torch
 
 from emformer.data.manifests import read_manifest, write_manifest
 from emformer.errors import RecipeError
-from emformer.experiment.checkpoint import list_checkpoints, load_checkpoint
+from emformer.experiment.checkpoint import load_checkpoint, numbered
 from emformer.report import read_metrics
 from emformer.training.method import TrainingMethod
 from tests.support.training import (
@@ -37,9 +37,8 @@ def test_the_folder_tells_how_it_was_made(undisturbed):
 
 
 def test_only_as_many_checkpoints_as_asked_for_are_kept(undisturbed):
-    names = [p.name for p in list_checkpoints(undisturbed)]
-    assert sum(name.startswith("checkpoint-") for name in names) == 3
-    assert "epoch-1.pt" in names and "epoch-2.pt" in names
+    assert len(numbered(undisturbed, "checkpoint")) == 3
+    assert list(numbered(undisturbed, "epoch")) == [1, 2]
 
 
 def test_metrics_of_an_interrupted_run_are_those_of_an_undisturbed_one(
