@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -32,6 +33,15 @@ EPOCH = 99
 BAKED, NOTE = f"epoch-{EPOCH}.pt", "baked.json"
 
 
+def _digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    total = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
 class Baker(ABC):
     """Sub-networks of averaged weights.
 
@@ -42,8 +52,9 @@ class Baker(ABC):
 
     def __init__(self, source: Source, params: dict[str, Any]) -> None:
         self.source, self.params, self.state = source, params, params["omni"]
-        stats = {path.name: path.stat() for path in source.files()}
-        self.files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()]
+        #: What the weights are made of and how: the same wherever the files lie, and whenever
+        #: they were written.
+        self.made_of = {"source": source.name, "files": [_digest(p) for p in source.files()]}
 
     @abstractmethod
     def subnet(self, choice: Any) -> Any:
@@ -68,8 +79,7 @@ class Baker(ABC):
           OmniError: The folder has one that was not baked.
         """
         path, note = folder / BAKED, folder / NOTE
-        said = {"source": asdict(self.source), "files": self.files, "subnet": asdict(subnet)}
-        said = json.loads(json.dumps(said, default=str))
+        said = json.loads(json.dumps({**self.made_of, "subnet": asdict(subnet)}))
         if path.exists() and not note.exists():
             raise OmniError(f"{path} exists and was not baked here; choose another folder")
         if path.exists() and json.loads(note.read_text()) == said:

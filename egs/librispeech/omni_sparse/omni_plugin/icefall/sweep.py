@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,20 +25,35 @@ _SUMMARY = re.compile(
     rf"wer-summary[-_](?P<split>.+?)(?:_(?P<key>.+?))?[-_](?P<suffix>epoch-{EPOCH}.*)\.txt"
 )
 
+_ASIDE = ".before"
 
-def summaries(folder: Path, before: Mapping[Path, int] | None = None) -> Iterator[dict[str, Any]]:
+
+@contextlib.contextmanager
+def older_set_aside(folder: Path) -> Iterator[None]:
+    """Hide the wer-summary files below a folder; those that are not written again come back."""
+    for path in list(folder.rglob("wer-summary*.txt")):
+        os.replace(path, path.with_name(path.name + _ASIDE))
+    try:
+        yield
+    finally:
+        for old in list(folder.rglob(f"wer-summary*.txt{_ASIDE}")):
+            path = old.with_name(old.name.removesuffix(_ASIDE))
+            if path.exists():
+                old.unlink()
+            else:
+                os.replace(old, path)
+
+
+def summaries(folder: Path) -> Iterator[dict[str, Any]]:
     """The word error rates in the wer-summary files below a folder.
 
     Args:
       folder: An experiment folder; icefall names its sub-folders after the method.
-      before: Times of files that are left out unless they were written since.
 
     Raises:
       OmniError: A file's name is none of icefall's.
     """
     for path in sorted(folder.rglob("wer-summary*.txt")):
-        if before and before.get(path) == path.stat().st_mtime_ns:
-            continue
         found = _SUMMARY.fullmatch(path.name)
         if not found:
             raise OmniError(f"{path}: no name of a wer-summary file of icefall")
@@ -68,8 +84,9 @@ class Sweep:
         self.recipe, self.baker, self.folder = recipe, baker, folder
         self.workarounds = workarounds
         self.results = folder / "results.jsonl"
-        # Other checkpoints are other weights.
-        self.fingerprint = sha256(json.dumps(baker.files).encode()).hexdigest()[:16]
+        self.system = recipe.resolve().name  # also of "." and of "zipformer/"
+        # Other checkpoints, and another average of the same ones, are other weights.
+        self.fingerprint = sha256(json.dumps(baker.made_of).encode()).hexdigest()[:16]
 
     def run(self, choices: Sequence[str], script: str, arguments: Sequence[str]) -> int:
         """Decode the levels that are not in results.jsonl; returns how many were.
@@ -78,7 +95,7 @@ class Sweep:
           OmniError: The script fails or writes no wer-summary file.
         """
         subnets = {subnet.name: subnet for subnet in map(self.baker.subnet, choices)}
-        variants = [Variant(self.recipe.name, name, self.fingerprint) for name in subnets]
+        variants = [Variant(self.system, name, self.fingerprint) for name in subnets]
         cells = grid(variants, ["all"], [script], [(script, shlex.join(arguments))])
 
         def decode(job: Job) -> list[str]:
@@ -104,10 +121,11 @@ class Sweep:
     def _decode(self, cell: Cell, subnet: Any) -> str:
         folder = self.folder / subnet.name
         path = self.baker.write(subnet, folder)
-        before = {p: p.stat().st_mtime_ns for p in folder.rglob("wer-summary*.txt")}
         arguments = shlex.split(cell.settings)
         params = self.baker.params_of(subnet)
-        run_script(self.recipe, cell.mode, folder, params, arguments, self.workarounds)
+        with older_set_aside(folder):
+            run_script(self.recipe, cell.mode, folder, params, arguments, self.workarounds)
+            found = list(summaries(folder))
         weights = torch.load(path)["model"].values()
         said = {
             "system": cell.variant.system,
@@ -119,7 +137,7 @@ class Sweep:
             "script": cell.mode,
             "arguments": cell.settings,
         }
-        records = [{**said, **found} for found in summaries(folder, before)]
+        records = [{**said, **one} for one in found]
         if not records:
             raise OmniError(f"{self.recipe / cell.mode} wrote no wer-summary file below {folder}")
         # All at once, so that an interrupted run leaves none.

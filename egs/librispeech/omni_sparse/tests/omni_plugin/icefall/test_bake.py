@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which checkpoints are averaged, and what a baked one holds."""
 
+import hashlib
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +15,7 @@ import torch
 from omni_plugin import OmniError
 from omni_plugin.icefall.bake import make_baker
 from omni_plugin.icefall.source import Source
-from omni_plugin.icefall.sweep import summaries
+from omni_plugin.icefall.sweep import Sweep, older_set_aside, summaries
 from tests.support.icefall_cases import STAND_IN
 from tests.support.icefall_toy import compute, make_model, started
 
@@ -107,6 +110,33 @@ def test_other_checkpoints_are_baked_anew_and_the_same_are_not(exp_dir):
     assert torch.equal(other["decoder.weight"], dense(2)["decoder.weight"])
 
 
+def test_a_copied_and_renamed_experiment_is_the_same_and_another_average_is_not(exp_dir, tmp_path):
+    bake(exp_dir, avg=1)
+    copy = tmp_path / "copy"
+    shutil.copytree(exp_dir, copy, ignore=shutil.ignore_patterns("copy"))
+    for number, path in enumerate(sorted(copy.glob("*.pt"))):
+        os.utime(path, (number, number))
+    path = copy / "0.75/epoch-99.pt"
+    path.write_bytes(b"as it was baked")
+    baker = make_baker(STAND_IN.recipe, Source(copy, epoch=3))
+    assert baker.write(baker.subnet(0.75), copy / "0.75").read_bytes() == b"as it was baked"
+
+    def fingerprint(folder, **source):
+        baker = make_baker(STAND_IN.recipe, Source(folder, **source))
+        return Sweep(STAND_IN.recipe, baker, folder).fingerprint
+
+    assert fingerprint(copy, epoch=3) == fingerprint(exp_dir, epoch=3)
+    # Both are made of the files of epochs 2 and 3.
+    plain = fingerprint(copy, epoch=3, avg=2, use_averaged_model=False)
+    assert plain != fingerprint(copy, epoch=3, avg=1)
+
+
+def test_a_recipe_is_called_by_its_folder_however_it_is_reached(exp_dir, monkeypatch):
+    baker = make_baker(STAND_IN.recipe, Source(exp_dir, epoch=3))
+    monkeypatch.chdir(STAND_IN.recipe)
+    assert Sweep(Path("."), baker, exp_dir).system == STAND_IN.recipe.name
+
+
 def test_missing_checkpoints_are_named(exp_dir):
     with pytest.raises(OmniError, match="epoch-0.pt: not enough checkpoints"):
         bake(exp_dir, avg=3)
@@ -138,8 +168,30 @@ def test_word_error_rates_are_read_from_files_as_icefall_names_them(
     (found,) = summaries(tmp_path)
     wanted = {"split": split, "method": "streaming/greedy_search", "settings": settings}
     assert {**found, **wanted, "wer": 7.25} == found
-    before = {folder / name: (folder / name).stat().st_mtime_ns}
-    assert not list(summaries(tmp_path, before))
+
+
+def test_only_what_a_script_wrote_counts_and_nothing_else_is_lost(tmp_path):
+    texts = {}
+    for method in ("greedy_search", "modified_beam_search"):
+        path = tmp_path / method / "wer-summary-test-epoch-99.txt"
+        path.parent.mkdir()
+        path.write_text(f"settings\tWER\n{method}\t7.25\n")
+        texts[path] = path.read_text()
+    again = tmp_path / "greedy_search" / "wer-summary-test-epoch-99.txt"
+    times = again.stat()
+    with older_set_aside(tmp_path):
+        again.write_text(texts[again])  # the same figures, at the same time
+        os.utime(again, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert [one["method"] for one in summaries(tmp_path)] == ["greedy_search"]
+    assert {p: p.read_text() for p in tmp_path.rglob("*") if p.is_file()} == texts
+
+
+def test_a_script_that_fails_loses_no_summary(tmp_path):
+    path = tmp_path / "wer-summary-test-epoch-99.txt"
+    path.write_text("before")
+    with pytest.raises(KeyboardInterrupt), older_set_aside(tmp_path):
+        raise KeyboardInterrupt
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
 
 
 def test_a_file_of_another_kind_is_not_taken_for_a_summary(tmp_path):
@@ -151,4 +203,6 @@ def test_a_file_of_another_kind_is_not_taken_for_a_summary(tmp_path):
 def test_a_baked_folder_says_what_it_was_made_of(exp_dir):
     bake(exp_dir, use_averaged_model=False)
     said = json.loads((exp_dir / "0.75/baked.json").read_text())
-    assert said["files"][0][0] == "epoch-3.pt" and set(said["subnet"]["levels"]) == {0.75}
+    digest = hashlib.sha256((exp_dir / "epoch-3.pt").read_bytes()).hexdigest()
+    assert said["source"] == "epoch-3-avg-1" and said["files"] == [digest]
+    assert set(said["subnet"]["levels"]) == {0.75}
