@@ -24,9 +24,7 @@ import dataclasses
 import functools
 import itertools
 import json
-import os
 import random
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -36,6 +34,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.child import output_of
 from emformer.config import Config, load_config
 from emformer.model import make_model
 from emformer.options import Parser
@@ -46,7 +45,6 @@ from omni_emformer.supernet.method import OmniMethod
 from omni_emformer.supernet.system import load_system
 from omni_plugin import DistillationSettings
 
-RECIPE = Path(__file__).resolve().parents[1]
 VOCAB_SIZE = 128
 
 #: Kinds of update: how many dense updates each may cost, and changes to the system's settings.
@@ -211,18 +209,11 @@ def compare_memory(args: argparse.Namespace) -> None:
     words = [f"--{name}={getattr(args, name)}" for name in same]
     words.append(f"--memory-updates={args.memory_updates}")
     # Freed memory goes back at once, so that the process's peak is of what is in use.
-    more = {"PYTHONPATH": str(RECIPE), "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+    at_once = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
     found: dict[str, dict[str, int]] = {}
     for kind in args.kinds:
-        done = subprocess.run(
-            [sys.executable, __file__, *words, "--child", kind],
-            env={**os.environ, **more},
-            cwd=RECIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        found[kind] = json.loads(done.stdout.splitlines()[-1])
+        said = output_of([sys.executable, __file__, *words, "--child", kind], **at_once)
+        found[kind] = json.loads(said.splitlines()[-1])
     for what in found["dense"]:
         print(f"\n{'most memory, ' + what:24} {'MB':>8} {'ratio':>6}  bar 1.1")
         for kind, values in found.items():

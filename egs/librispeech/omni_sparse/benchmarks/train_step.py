@@ -13,16 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
 
+from benchmarks.child import output_of
 from emformer.options import Parser
-
-RECIPE = Path(__file__).resolve().parents[1]
 
 
 def time_steps(config_path: str, optimizer_name: str | None, steps: int) -> float:
@@ -62,9 +58,7 @@ def run_in(python: str, optimizer: str | None, args: argparse.Namespace) -> floa
     """:func:`time_steps` in a process of an interpreter."""
     words = [python, __file__, "--config", args.config, "--steps", str(args.steps), "--child"]
     words += [] if optimizer is None else ["--optimizer", optimizer]
-    env = {**os.environ, "PYTHONPATH": str(RECIPE)}
-    done = subprocess.run(words, env=env, cwd=RECIPE, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return json.loads(output_of(words))
 
 
 def main() -> None:

@@ -20,8 +20,9 @@ def free_port() -> int:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's variables, by which python finds the recipe; ``changes`` win."""
-    return {**os.environ, "PYTHONPATH": str(RECIPE), **changes}
+    """This process's variables, by which python finds the recipe, too; ``changes`` win."""
+    paths = [str(RECIPE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **changes}
 
 
 def run_python(
