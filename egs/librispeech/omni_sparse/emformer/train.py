@@ -114,6 +114,7 @@ def make_trainer(
 ) -> Trainer:
     """A trainer of the options; ``method_class`` says what a step trains."""
     config, data, tokenizer = inputs or read_inputs(args)
+    data.check_found()
     # The initial weights are the same on all ranks.
     seed_everything(args.seed, "weights")
     model = make_model(config.model, tokenizer.get_piece_size())

@@ -12,6 +12,9 @@ share than --max-bad-fraction is an error. With --on-the-fly true no features ar
 training computes them. A cut manifest appears only when its split is complete; a run that was
 interrupted goes on with the splits that are missing. The order of the training cuts is shuffled,
 always alike.
+
+What lies in the data folder is named relative to the cut manifest; programs that read it by lhotse
+alone want with_features_path_prefix("<data-dir>/fbank").
 """
 
 from __future__ import annotations
@@ -29,8 +32,13 @@ from emformer.data.corpus import Corpus, load_corpus
 from emformer.data.cut_builder import build_cuts
 from emformer.data.fbank_shard import run_pool
 from emformer.data.features import SAMPLE_RATE
-from emformer.data.manifests import manifest_paths, read_manifest, write_manifest
-from emformer.data.store import digest, is_done, mark_done
+from emformer.data.manifests import (
+    content_digest,
+    manifest_paths,
+    read_manifest,
+    write_manifest,
+)
+from emformer.data.store import is_done, is_made, mark_done
 from emformer.errors import RecipeError, run_main
 from emformer.options import (
     Parser,
@@ -51,26 +59,36 @@ def perturb_speed(cuts: list[MonoCut]) -> list[MonoCut]:
     return cuts + [cut.perturb_speed(factor) for factor in SPEEDS for cut in cuts]
 
 
-def compute_split(corpus: Corpus, split: str, args) -> None:
-    """Make the cuts of one split, unless they are there and made from the same manifests."""
+def facts_of(corpus: Corpus, split: str, args) -> dict:
+    """What the cuts of a split depend on."""
+    paths = manifest_paths(args.data_dir, corpus.prefix, split)
+    manifests = (paths.recordings, paths.supervisions)
+    for path in manifests:
+        if not path.is_file():
+            raise RecipeError(f"no such file: {path}; run stage 1 (manifests)")
+    return {
+        "manifests": content_digest(manifests),
+        "on_the_fly": args.on_the_fly,
+        "perturb_speed": args.perturb_speed and split in corpus.train,
+        "backend": args.backend,
+    }
+
+
+def is_computed(corpus: Corpus, split: str, args, facts: dict) -> bool:
+    """Whether the cuts of a split are there and made from the same manifests."""
+    paths = manifest_paths(args.data_dir, corpus.prefix, split)
+    outputs = [paths.cuts] if args.on_the_fly else [paths.cuts, paths.features]
+    return is_made(paths.marker, facts, [paths.recordings, paths.supervisions], outputs)
+
+
+def compute_split(corpus: Corpus, split: str, args, facts: dict) -> None:
+    """Make the cuts of one split."""
     paths = manifest_paths(args.data_dir, corpus.prefix, split)
     recordings = read_manifest(paths.recordings, hint="run stage 1 (manifests)")
     supervisions = read_manifest(paths.supervisions, hint="run stage 1 (manifests)")
     is_train = split in corpus.train
-    facts = {
-        "manifests": digest([paths.recordings, paths.supervisions]),
-        "on_the_fly": args.on_the_fly,
-        "perturb_speed": args.perturb_speed and is_train,
-        "backend": args.backend,
-        "data_dir": str(args.data_dir),  # the cuts point there
-    }
-    marker = paths.cuts.with_name(f".{corpus.prefix}_{split}.done")
-    outputs = [paths.cuts] if args.on_the_fly else [paths.cuts, paths.features]
-    if is_done(marker, facts, outputs):
-        logging.info("%s: already there", split)
-        return
     # What is there was made from something else: gone before the features below it change.
-    marker.unlink(missing_ok=True)
+    paths.marker.unlink(missing_ok=True)
     paths.cuts.unlink(missing_ok=True)
     shutil.rmtree(paths.features, ignore_errors=True)
 
@@ -86,7 +104,7 @@ def compute_split(corpus: Corpus, split: str, args) -> None:
     done = run_pool(cuts, folder, bad, args.nj, args.device, args.backend)
     bad.report(total, args.max_bad_fraction)
     write_manifest(done, paths.cuts)
-    mark_done(marker, facts)
+    mark_done(paths.marker, facts)
 
 
 def splits_to_do(corpus: Corpus, args) -> list[str]:
@@ -141,10 +159,18 @@ def main(argv: list[str] | None = None) -> int:
         )
     marker = Path(args.data_dir) / "fbank" / f".{corpus.prefix}.done"
     splits = splits_to_do(corpus, args)
-    marker.unlink(missing_ok=True)
+    facts = {split: facts_of(corpus, split, args) for split in splits}
+    missing = [one for one in splits if not is_computed(corpus, one, args, facts[one])]
     for split in splits:
-        compute_split(corpus, split, args)
-    mark_done(marker, {"splits": splits, "on_the_fly": args.on_the_fly})
+        if split not in missing:
+            logging.info("%s: already there", split)
+    all_facts = {"splits": splits, "on_the_fly": args.on_the_fly}
+    # Nothing is touched where all is done: the folder may be another's, who shares it.
+    if missing or not is_done(marker, all_facts, []):
+        marker.unlink(missing_ok=True)
+        for split in missing:
+            compute_split(corpus, split, args, facts[split])
+        mark_done(marker, all_facts)
     display(corpus, args.data_dir)
     return 0
 

@@ -22,8 +22,14 @@ from emformer.data.bad_items import BadItems
 from emformer.data.cut_builder import audio_problem
 from emformer.data.fbank_shard import run_pool
 from emformer.data.features import SAMPLE_RATE
-from emformer.data.manifests import manifest_paths, read_manifest, source_of, write_manifest
-from emformer.data.store import digest, is_done, mark_done
+from emformer.data.manifests import (
+    content_digest,
+    manifest_paths,
+    read_manifest,
+    source_of,
+    write_manifest,
+)
+from emformer.data.store import is_made, mark_done
 from emformer.errors import run_main
 from emformer.options import (
     Parser,
@@ -73,12 +79,11 @@ def main(argv: list[str] | None = None) -> int:
         folder / "musan_feats",
     )
     facts = {
-        "manifests": digest(manifests),
+        "manifests": content_digest(manifests),
         "on_the_fly": args.on_the_fly,
         "backend": args.backend,
-        "data_dir": str(args.data_dir),
     }
-    if is_done(marker, facts, [output] if args.on_the_fly else [output, feats]):
+    if is_made(marker, facts, manifests, [output] if args.on_the_fly else [output, feats]):
         logging.info("musan: already there")
         return 0
     marker.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ from lhotse.supervision import AlignmentItem
 
 from emformer.data.bad_items import BadItems
 from emformer.data.corpus import Corpus, load_corpus
-from emformer.data.manifests import manifest_paths, write_manifest
+from emformer.data.manifests import audio_is_found, manifest_paths, write_manifest
 from emformer.data.store import digest, is_done, mark_done
 from emformer.errors import RecipeError, run_main
 from emformer.options import (
@@ -211,11 +211,12 @@ def main(argv: list[str] | None = None) -> int:
         "test_passes": args.test_passes,
         "seed": args.seed,
         "sample_rate": corpus.sample_rate,
-        "data_dir": str(data_dir),  # the recordings point there
     }
     marker = data_dir / "manifests" / f".{corpus.prefix}.done"
     files = [manifest_paths(data_dir, corpus.prefix, split) for split in corpus.splits]
-    if is_done(marker, facts, [f.recordings for f in files] + [f.supervisions for f in files]):
+    outputs = [f.recordings for f in files] + [f.supervisions for f in files]
+    # Until release 0.1, recordings pointed to where the data folder was at that time.
+    if is_done(marker, facts, outputs, ("data_dir",)) and audio_is_found(outputs[0]):
         logging.info("%s is already prepared", corpus.name)
         return 0
     marker.unlink(missing_ok=True)

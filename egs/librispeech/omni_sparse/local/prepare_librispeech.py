@@ -14,6 +14,7 @@ stopping the whole, and in sorted order, so that the manifests are the same on e
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from lhotse.recipes.librispeech import parse_utterance
 
 from emformer.data.bad_items import BadItems
 from emformer.data.corpus import load_corpus
-from emformer.data.manifests import manifest_paths, write_manifest
+from emformer.data.manifests import audio_is_found, manifest_paths, write_manifest
 from emformer.data.store import is_done, mark_done
 from emformer.errors import RecipeError, run_main
 from emformer.options import (
@@ -134,9 +135,11 @@ def main(argv: list[str] | None = None) -> int:
     corpus_dir = find_corpus(Path(args.corpus_dir))
     parts = present_parts(corpus_dir, corpus.splits, args.allow_missing)
     marker = Path(args.data_dir) / "manifests" / f".{corpus.prefix}.done"
-    facts = {"corpus_dir": str(corpus_dir), "parts": parts}
+    facts = {"corpus_dir": os.path.abspath(corpus_dir), "parts": parts}
     files = [manifest_paths(args.data_dir, corpus.prefix, part) for part in parts]
-    if is_done(marker, facts, [f.recordings for f in files] + [f.supervisions for f in files]):
+    outputs = [f.recordings for f in files] + [f.supervisions for f in files]
+    as_given = {**facts, "corpus_dir": str(corpus_dir)}  # release 0.1
+    if any(is_done(marker, f, outputs) for f in (facts, as_given)) and audio_is_found(outputs[0]):
         logging.info("%s is already prepared", corpus.name)
         return 0
     marker.unlink(missing_ok=True)

@@ -9,13 +9,14 @@ Usage:
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
 from lhotse import Recording
 
 from emformer.data.bad_items import BadItems
-from emformer.data.manifests import manifest_paths, scan_recording, write_manifest
+from emformer.data.manifests import audio_is_found, manifest_paths, scan_recording, write_manifest
 from emformer.data.store import is_done, mark_done
 from emformer.errors import RecipeError, run_main
 from emformer.options import Parser, add_bad_option, start_logging
@@ -51,9 +52,11 @@ def main(argv: list[str] | None = None) -> int:
     if missing:
         raise RecipeError(f"{corpus_dir} has no {', '.join(missing)}; download MUSAN (stage 0)")
     marker = Path(args.data_dir) / "manifests" / f".{PREFIX}.done"
-    facts = {"corpus_dir": str(corpus_dir)}
+    facts = {"corpus_dir": os.path.abspath(corpus_dir)}
+    as_given = {"corpus_dir": str(corpus_dir)}  # release 0.1
     files = {part: manifest_paths(args.data_dir, PREFIX, part).recordings for part in PARTS}
-    if is_done(marker, facts, list(files.values())):
+    outputs = list(files.values())
+    if any(is_done(marker, f, outputs) for f in (facts, as_given)) and audio_is_found(outputs[0]):
         logging.info("musan is already prepared")
         return 0
     marker.unlink(missing_ok=True)

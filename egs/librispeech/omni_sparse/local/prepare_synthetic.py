@@ -55,7 +55,8 @@ def main() -> None:
             return tqdm(items, total=total, desc=split, unit="shard", disable=None)
 
         speak_split(utterances, audio_dir / split, args.nj, progress)
-    (audio_dir / COMPLETE).touch()
+    if not (audio_dir / COMPLETE).exists():
+        (audio_dir / COMPLETE).touch()
 
 
 def _claim(audio_dir: Path, wanted: str) -> None:

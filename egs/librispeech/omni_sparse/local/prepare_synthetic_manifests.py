@@ -13,7 +13,7 @@ from pathlib import Path
 from lhotse import Recording, SupervisionSegment
 
 from emformer.data.corpus import load_corpus
-from emformer.data.manifests import manifest_paths, write_manifest
+from emformer.data.manifests import manifest_paths, write_if_other
 from emformer.errors import RecipeError, run_main
 from emformer.options import Parser
 from local.synthetic.corpus import COMPLETE
@@ -47,8 +47,8 @@ def main() -> None:
                 )
             )
         paths = manifest_paths(args.data_dir, "synthetic", split)
-        write_manifest(recordings, paths.recordings)
-        write_manifest(supervisions, paths.supervisions)
+        write_if_other(recordings, paths.recordings)
+        write_if_other(supervisions, paths.supervisions)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from emformer.config import TrainingConfig
 from emformer.data.corpus import Corpus, load_corpus
 from emformer.data.cut_filter import CutFilter
+from emformer.data.cut_finder import CutFinder
 from emformer.data.lhotse_compat import DynamicBucketingSampler
 from emformer.errors import RecipeError
 from emformer.options import str2bool
@@ -76,7 +77,8 @@ class AsrDataModule:
         """The cuts of a split, read lazily.
 
         Raises:
-          RecipeError: The manifest is missing or damaged.
+          RecipeError: The manifest is missing or damaged, or (while it is read) what a cut names
+            is not found.
         """
         return self._load(f"{self.corpus.prefix}_cuts_{split}.jsonl.gz", stage=3)
 
@@ -87,7 +89,21 @@ class AsrDataModule:
         if path not in self._whole:
             _check_whole(path, stage)
             self._whole.add(path)
-        return CutSet.from_jsonl_lazy(path)
+        return CutSet.from_jsonl_lazy(path).map(CutFinder(path, self.on_the_fly, stage))
+
+    def check_found(self) -> None:
+        """Look at what training reads late: all but its own cuts.
+
+        Raises:
+          RecipeError: As :meth:`cuts`.
+        """
+        self.valid_cuts()
+        if self.musan:
+            self.noise()
+
+    def noise(self) -> CutSet:
+        """MUSAN, in memory."""
+        return self._load("musan_cuts.jsonl.gz", stage=4).to_eager()
 
     def train_cuts(self) -> CutSet:
         """All training splits in one, each spread over the whole."""
@@ -147,8 +163,7 @@ class AsrDataModule:
         """Turns the cuts of a batch of training into tensors."""
         transforms = []
         if self.musan:
-            noise = self._load("musan_cuts.jsonl.gz", stage=4).to_eager()
-            transforms.append(_SeededMix(noise, f"{seed} {epoch}"))
+            transforms.append(_SeededMix(self.noise(), f"{seed} {epoch}"))
         return K2SpeechRecognitionDataset(
             input_strategy=self._input_strategy(), cut_transforms=transforms
         )

@@ -45,13 +45,34 @@ def digest(paths: list[Path]) -> str:
     return total.hexdigest()
 
 
-def is_done(marker: Path, facts: dict, outputs: list[Path]) -> bool:
-    """Whether ``marker`` records these very facts (JSON values) and all the outputs are there."""
+def is_done(
+    marker: Path, facts: dict, outputs: list[Path], dropped: tuple[str, ...] = ()
+) -> bool:
+    """Whether ``marker`` records these very facts (JSON values) and all the outputs are there.
+
+    Args:
+      marker, facts: As given to :func:`mark_done`.
+      outputs: Files and folders.
+      dropped: Facts that older markers have and that do not count.
+    """
     try:
         recorded = json.loads(Path(marker).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
+    if not isinstance(recorded, dict):
+        return False
+    recorded = {name: value for name, value in recorded.items() if name not in dropped}
     return recorded == json.loads(json.dumps(facts)) and all(Path(p).exists() for p in outputs)
+
+
+def is_made(marker: Path, facts: dict, manifests: list[Path], outputs: list[Path]) -> bool:
+    """:func:`is_done` of what is made of manifests; knows the markers of release 0.1, too.
+
+    Those have the digest of the files themselves, and the data folder's path of that time.
+    """
+    if is_done(marker, facts, outputs):
+        return True
+    return is_done(marker, {**facts, "manifests": digest(manifests)}, outputs, ("data_dir",))
 
 
 def mark_done(marker: Path, facts: dict) -> None:

@@ -60,7 +60,8 @@ def measure(folders: Sequence[Path], args: argparse.Namespace) -> dict:
 
 def _sounds(args: argparse.Namespace, corpus: str) -> list[np.ndarray]:
     """Utterances spread over the first test split."""
-    data = AsrDataModule.from_args(argparse.Namespace(**{**vars(args), "corpus": corpus}))
+    changes = {"corpus": corpus, "on_the_fly_feats": True}  # it is the sound that is wanted
+    data = AsrDataModule.from_args(argparse.Namespace(**{**vars(args), **changes}))
     split = (args.splits or data.test_splits())[0]
     step = max(1, sum(1 for _ in data.cuts(split)) // args.utterances)
     cuts = islice(data.cuts(split), 0, step * args.utterances, step)

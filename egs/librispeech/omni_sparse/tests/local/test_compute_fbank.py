@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
+import gzip
+import json
 import logging
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from lhotse import SupervisionSegment
+from lhotse import RecordingSet, SupervisionSegment
 
 from emformer.data import fbank_shard
 from emformer.data.features import make_extractor
 from emformer.data.manifests import read_manifest
+from emformer.data.store import digest
 from emformer.errors import RecipeError
 from local import compute_fbank
 from local.compute_fbank import main
+from tests.support.touched import touched
 
 
 def run(tiny, *more):
@@ -282,6 +287,59 @@ def test_second_run_computes_nothing(tiny, monkeypatch):
     run(tiny)
     monkeypatch.setattr(compute_fbank, "run_pool", None)
     run(tiny)
+
+
+def test_where_all_is_done_nothing_is_touched(tiny):
+    run(tiny)
+    before = touched(tiny.data_dir)
+    run(tiny)
+    assert touched(tiny.data_dir) == before
+
+
+def test_a_moved_and_renamed_folder_is_not_computed_anew(tiny, tmp_path, monkeypatch):
+    run(tiny)
+    tiny.data_dir = tiny.data_dir.rename(tmp_path / "50% of ä # b?")
+    monkeypatch.setattr(compute_fbank, "run_pool", None)
+    run(tiny)
+    assert all(cut.load_features() is not None for cut in cuts_of(tiny))
+
+
+def test_the_same_folder_by_another_path_is_not_computed_anew(tiny, monkeypatch):
+    run(tiny)
+    monkeypatch.setattr(compute_fbank, "run_pool", None)
+    monkeypatch.chdir(tiny.data_dir)
+    tiny.data_dir = Path("../data")
+    run(tiny)
+
+
+def test_manifests_that_say_the_same_at_another_time_are_not_computed_anew(tiny, monkeypatch):
+    run(tiny)
+    path = tiny.paths("train").recordings
+    with gzip.GzipFile(path, "wb", mtime=1) as f:
+        RecordingSet.from_recordings(tiny.recordings["train"]).to_file(tiny.root / "x.jsonl")
+        f.write((tiny.root / "x.jsonl").read_bytes())
+    monkeypatch.setattr(compute_fbank, "run_pool", None)
+    run(tiny)
+
+
+def test_what_release_0_1_computed_is_not_computed_anew(tiny, monkeypatch):
+    run(tiny)
+    for split in ("train", "dev", "test"):
+        paths = tiny.paths(split)
+        facts = json.loads(paths.marker.read_text())
+        facts["manifests"] = digest([paths.recordings, paths.supervisions])
+        paths.marker.write_text(json.dumps({**facts, "data_dir": "/where/it/was"}))
+    monkeypatch.setattr(compute_fbank, "run_pool", None)
+    run(tiny)
+
+
+def test_other_sound_of_the_same_name_is_computed_anew(tiny, write_audio):
+    run(tiny)
+    before = cuts_of(tiny, "dev")[0].load_features()
+    tiny.replace("dev", 0, write_audio("other/dev-0.wav", seconds=0.5 + 0.07 * 6, seed=99))
+    tiny.save()
+    run(tiny)
+    assert np.abs(cuts_of(tiny, "dev")[0].load_features() - before).max() > 0.5
 
 
 def test_changed_manifests_are_computed_anew(tiny):

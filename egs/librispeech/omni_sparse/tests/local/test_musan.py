@@ -7,6 +7,7 @@ from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError
 from local.compute_fbank_musan import main as compute_fbank
 from local.prepare_musan import main as prepare
+from tests.support.touched import touched
 
 
 @pytest.fixture
@@ -48,6 +49,22 @@ def test_on_the_fly_stores_none(musan, tmp_path):
     assert len(cuts) == 5
     assert not any(cut.has_features for cut in cuts)
     assert not (tmp_path / "data" / "fbank" / "musan_feats").exists()
+
+
+def test_where_all_is_done_nothing_is_touched_though_the_folder_was_moved(musan, tmp_path):
+    make(musan, tmp_path / "data")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    before = touched(tmp_path / "moved")
+    for cut in make(musan, tmp_path / "moved"):
+        assert cut.load_features().shape == (round(cut.duration * 100), 80)
+    assert touched(tmp_path / "moved") == before
+
+
+def test_noise_that_was_moved_is_found_again(musan, tmp_path):
+    make(musan, tmp_path / "data", "--on-the-fly", "true")
+    musan = musan.rename(tmp_path / "elsewhere")
+    cuts = make(musan, tmp_path / "data", "--on-the-fly", "true")
+    assert all(cut.load_audio().size for cut in cuts)
 
 
 def test_missing_part_is_named(musan, tmp_path):

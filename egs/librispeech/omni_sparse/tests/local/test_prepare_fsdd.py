@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError
 from local.prepare_fsdd import main
 from local.validate_manifest import main as validate
+from tests.support.touched import touched
 
 SPEAKERS = ("anna", "bert", "carl")
 
@@ -137,6 +139,32 @@ def test_second_run_changes_nothing(fsdd, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in data.rglob("*")}
     prepare(fsdd, data)
     assert {p: p.stat().st_mtime_ns for p in data.rglob("*")} == before
+
+
+def test_a_moved_folder_is_not_made_anew(fsdd, tmp_path):
+    before = first(prepare(fsdd, tmp_path / "data"), "dev")
+    data = (tmp_path / "data").rename(tmp_path / "moved")
+    touched_before = touched(data)
+    prepare(fsdd, data)
+    assert touched(data) == touched_before
+    np.testing.assert_array_equal(first(data, "dev")[0], before[0])
+
+
+def test_a_marker_of_release_0_1_still_holds(fsdd, tmp_path):
+    data = prepare(fsdd, tmp_path / "data")
+    marker = data / "manifests" / ".fsdd.done"
+    facts = {**json.loads(marker.read_text()), "data_dir": "/where/it/was"}
+    marker.write_text(json.dumps(facts))
+    before = touched(data)
+    prepare(fsdd, data)
+    assert touched(data) == before
+
+
+def test_sound_that_is_gone_is_made_anew(fsdd, tmp_path):
+    data = prepare(fsdd, tmp_path / "data")
+    shutil.rmtree(data / "audio")
+    prepare(fsdd, data)
+    assert first(data, "train")[0].size
 
 
 def test_other_settings_make_it_anew(fsdd, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError
 from local.prepare_librispeech import main
+from tests.support.touched import touched
 
 PARTS = ("train-clean-100", "dev-clean", "dev-other", "test-clean", "test-other")
 PER_CHAPTER = 3
@@ -112,3 +113,18 @@ def test_second_run_changes_nothing(corpus_dir, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in data.rglob("*")}
     prepare(corpus_dir, data)
     assert {p: p.stat().st_mtime_ns for p in data.rglob("*")} == before
+
+
+def test_the_same_corpus_by_another_path_is_not_prepared_anew(corpus_dir, tmp_path, monkeypatch):
+    data = prepare(corpus_dir, tmp_path / "data")
+    before = touched(data)
+    monkeypatch.chdir(tmp_path)
+    prepare(corpus_dir.relative_to(tmp_path), data)
+    assert touched(data) == before
+
+
+def test_a_corpus_that_was_moved_is_prepared_anew(corpus_dir, tmp_path):
+    data = prepare(corpus_dir, tmp_path / "data")
+    moved = corpus_dir.rename(tmp_path / "50% of it?")
+    prepare(moved, data)
+    assert load(data, "dev-clean")[0][0].load_audio().size

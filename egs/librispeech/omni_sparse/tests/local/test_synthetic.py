@@ -23,6 +23,7 @@ from local.synthetic.espeak import Espeak, Voice
 from local.synthetic.grammar import Grammar, draw_sentences
 from local.synthetic.noise import add_noise, coloured_noise
 from local.synthetic.resample import resample
+from tests.support.touched import touched
 
 SIZES = {"train": 300, "dev": 40, "test-clean": 60, "test-other": 60, "search": 50}
 HELD_OUT = [split for split in SIZES if split != "train"]
@@ -437,6 +438,14 @@ def test_manifests_hold_what_was_spoken(tmp_path, monkeypatch, capsys):
         assert [r.id for r in recordings] == [s.recording_id for s in supervisions]
         assert len(recordings) == (3 if split == "train" else 2)
         assert all(r.sampling_rate == 16000 and r.num_channels == 1 for r in recordings)
+
+
+def test_where_all_is_done_nothing_is_touched(tmp_path, monkeypatch, capsys):
+    for _ in range(2):
+        before = touched(tmp_path)
+        run(monkeypatch, prepare_synthetic, "--data-dir", tmp_path, *sizes())
+        run(monkeypatch, prepare_synthetic_manifests, "--data-dir", tmp_path)
+    assert touched(tmp_path) == before
 
 
 @pytest.mark.parametrize("state", ["never begun", "interrupted"])
