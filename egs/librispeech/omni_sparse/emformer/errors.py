@@ -3,8 +3,22 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
+
+_ELSEWHERE = "choose a folder where you may write, or copy this one"
+_ROOM = "make room and run the same command again"
+_REMEDIES = {
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.EROFS: _ELSEWHERE,
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.ENOTDIR: "a file is where a folder is meant",
+    errno.EISDIR: "a folder is where a file is meant",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 class RecipeError(Exception):
@@ -14,11 +28,17 @@ class RecipeError(Exception):
 def run_main(main: Callable[[], int | None]) -> int:
     """Run a script's ``main`` and return its exit status.
 
-    A :class:`RecipeError` becomes one line on stderr and status 1; anything else is a defect of
-    ours and keeps its traceback.
+    A :class:`RecipeError` becomes one line on stderr and status 1, and so does a file or folder
+    that the system withholds; anything else is a defect of ours and keeps its traceback.
     """
     try:
         return main() or 0
     except RecipeError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
+        said = str(e)
+    except OSError as e:
+        remedy = _REMEDIES.get(e.errno or 0)
+        if remedy is None or e.filename is None:
+            raise
+        said = f"{e.filename}: {e.strerror}; {remedy}"
+    print(f"error: {said}", file=sys.stderr)
+    return 1

@@ -92,11 +92,12 @@ class AsrDataModule:
         return CutSet.from_jsonl_lazy(path).map(CutFinder(path, self.on_the_fly, stage))
 
     def check_found(self) -> None:
-        """Look at what training reads late: all but its own cuts.
+        """Look at all that training reads, since it gets to some of it late.
 
         Raises:
           RecipeError: As :meth:`cuts`.
         """
+        self.train_cuts()  # read through before anything is trained
         self.valid_cuts()
         if self.musan:
             self.noise()

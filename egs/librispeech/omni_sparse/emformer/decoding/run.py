@@ -3,6 +3,7 @@
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from emformer.experiment.description import package_versions
 from emformer.experiment.logs import setup_logging
 from emformer.experiment.revision import git_revision
 from emformer.model import Transducer
+from emformer.options import start_logging
 from emformer.scoring.bootstrap import wer_interval
 from emformer.scoring.references import fingerprint
 from emformer.scoring.results import CHUNK_WISE, Result, append_result
@@ -255,15 +257,24 @@ class DecodingRun:
         )
 
 
-def open_experiment(exp_dir: Path, name: str) -> None:
+def open_experiment(exp_dir: Path, name: str, may_be_done: bool = False) -> None:
     """Log to a file of that name in the experiment's folder, and to stderr.
 
+    Args:
+        exp_dir: where training wrote.
+        name: of the command.
+        may_be_done: whether all may be there already; a folder where nothing can be written is then
+            opened without a log.
+
     Raises:
-        RecipeError: there is no such folder.
+        RecipeError: there is no such folder, or it cannot be written to.
     """
     if not exp_dir.is_dir():
         raise RecipeError(f"{exp_dir}: no such folder; train first (run.sh --stage 6)")
-    setup_logging(exp_dir / "log", name)
+    if may_be_done and not os.access(exp_dir, os.W_OK):
+        start_logging()
+    else:
+        setup_logging(exp_dir / "log", name)
 
 
 def _pick_device(name: str | None) -> torch.device:

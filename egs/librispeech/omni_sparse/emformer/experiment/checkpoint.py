@@ -83,7 +83,7 @@ def load_newest(exp_dir: Path, warn) -> tuple[Path, dict[str, Any]] | None:
     The times of files say nothing here: copying and unpacking change them.
     """
     newest = _first_readable(numbered(exp_dir, "epoch").values(), warn)
-    trained = newest[1]["update"] if newest else 0
+    trained = newest[1].get("update", 0) if newest else 0  # exported weights have none
     later = [path for n, path in numbered(exp_dir, "checkpoint").items() if n > trained]
     return _first_readable(later, warn) or newest
 

@@ -12,13 +12,17 @@ from emformer.errors import RecipeError
 
 def setup_logging(log_dir: Path, name: str, rank: int = 0) -> None:
     """Log to ``<log_dir>/log-<name>-<date>[-rank]`` and, on rank 0, to stderr."""
-    try:
-        log_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise RecipeError(f"{log_dir}: cannot be made ({e.strerror}); choose another folder") from e
     stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
     suffix = f"-{rank}" if rank else ""
-    handlers: list[logging.Handler] = [logging.FileHandler(log_dir / f"log-{name}-{stamp}{suffix}")]
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        to_file = logging.FileHandler(log_dir / f"log-{name}-{stamp}{suffix}")
+    except OSError as e:
+        raise RecipeError(
+            f"{log_dir.parent}: cannot be written to ({e.strerror}); choose another folder, or "
+            "copy it"
+        ) from e
+    handlers: list[logging.Handler] = [to_file]
     if rank == 0:
         handlers.append(logging.StreamHandler())
     logging.basicConfig(

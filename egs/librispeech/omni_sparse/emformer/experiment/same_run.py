@@ -26,8 +26,11 @@ def check_same_run(
     """Refuse to go on from another run's checkpoint; the last two are of the BPE model.
 
     Raises:
-      RecipeError: Names the first setting that differs. Those of :data:`FREE` may.
+      RecipeError: Names the first setting that differs. Those of :data:`FREE` may. Or it has no
+        more than weights, as exported ones do.
     """
+    if "optimizer" not in state:
+        raise RecipeError(f"{path}: no more than weights, as exported; use another --exp-dir")
     if (state["tokens"], state["normalization"]) != (tokens, normalization):
         raise RecipeError(f"{path}: trained with another BPE model; use another --exp-dir")
     if state["seed"] != seed:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ from pathlib import Path
 from emformer import streaming_decode
 from emformer.decoding.run import open_experiment
 from emformer.decoding.search import METHODS
-from emformer.errors import run_main
+from emformer.errors import RecipeError, run_main
 from emformer.experiment.logs import only_log_to_file
 from emformer.options import Parser, positive_float
 from emformer.scoring.results import CHUNK_WISE, SIMULATED
@@ -108,17 +109,21 @@ def main(argv: Iterable[str] | None = None) -> None:
     trained = read_system(args.exp_dir).get("name") or args.exp_dir.resolve().name
     args.system_name = args.system_name or trained
     options = _decode_options(args, rest)
-    open_experiment(args.exp_dir, "sweep")
+    open_experiment(args.exp_dir, "sweep", may_be_done=True)
     only_log_to_file()
     sweep = ExperimentSweep(args, options)
-    record_sweep(args.exp_dir, words, {v.system for v in sweep.variants}, sweep.subnets.coverage())
+    cells, done = sweep.cells(), done_cells(args.exp_dir, sweep.references)
+    if os.access(args.exp_dir, os.W_OK):
+        systems = {variant.system for variant in sweep.variants}
+        record_sweep(args.exp_dir, words, systems, sweep.subnets.coverage())
+    elif not done.issuperset(cells):
+        raise RecipeError(f"{args.exp_dir}: cannot be written to; copy it and sweep the copy")
 
     def tell(line: str) -> None:
         logging.info(line)
         print(line, flush=True)
 
-    done = done_cells(args.exp_dir, sweep.references)
-    run_sweep(sweep.cells(), done, sweep.decode, tell)
+    run_sweep(cells, done, sweep.decode, tell)
     tell(f"results: {args.exp_dir}/results.jsonl")
 
 

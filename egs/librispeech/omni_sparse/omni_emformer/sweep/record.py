@@ -17,6 +17,8 @@ def record_sweep(
 ) -> None:
     """Note a sweep's command, once however often it is run, and what its pattern covers.
 
+    Nothing is written where that is noted already.
+
     Args:
       exp_dir: The experiment's folder.
       words: Command-line arguments.
@@ -24,11 +26,14 @@ def record_sweep(
       coverage: See :meth:`Subnets.coverage`.
     """
     record = read_sweep(exp_dir)
+    before = json.dumps(record)
     command = shlex.join(["python3", "-m", "omni_emformer.sweep", *words])
     if command not in record["commands"]:
         record["commands"].append(command)
     if coverage is not None:
         record["coverage"].update(dict.fromkeys(sorted(systems), coverage))
+    if json.dumps(record) == before:
+        return
     part = exp_dir / (_NAME + ".part")
     part.write_text(json.dumps(record, indent=2) + "\n")
     os.replace(part, exp_dir / _NAME)

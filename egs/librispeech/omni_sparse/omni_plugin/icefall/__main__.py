@@ -131,3 +131,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except OmniError as e:
         sys.exit(f"error: {e}")
+    except PermissionError as e:
+        sys.exit(f"error: {e.filename}: {e.strerror}; choose a folder where you may write")

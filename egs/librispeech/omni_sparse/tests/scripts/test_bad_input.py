@@ -66,7 +66,7 @@ def test_an_unknown_corpus_is_named(tmp_path, config, tiny_data):
 def test_an_experiment_folder_that_cannot_be_made_is_named(tmp_path, config, tiny_data):
     (tmp_path / "file").touch()
     options = words(tiny_data, config, tmp_path / "file" / "exp")
-    assert "cannot be made (Not a directory)" in error_of("emformer.train", *options)
+    assert "cannot be written to (Not a directory)" in error_of("emformer.train", *options)
 
 
 def test_a_damaged_manifest_is_named(tmp_path, config, tiny_data):

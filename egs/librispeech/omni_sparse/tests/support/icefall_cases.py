@@ -7,17 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-<<<<<<< HEAD:egs/librispeech/omni_sparse/tests/support/icefall_cases.py
-from tests.support.processes import RECIPE
-
-STANDIN = RECIPE / "tests/omni_plugin/icefall/standin"
-=======
 from lhotse import CutSet
 
 from emformer.data.manifests import read_manifest
+from tests.support.processes import RECIPE
 
-HERE = Path(__file__).resolve().parent
->>>>>>> 91d0b57 (Data folders can be moved, copied, renamed and reached by any path):egs/librispeech/omni_sparse/tests/omni_plugin/icefall/cases.py
+STANDIN = RECIPE / "tests/omni_plugin/icefall/standin"
 ICEFALL = Path(os.environ.get("ICEFALL_ROOT", "icefall"))
 
 

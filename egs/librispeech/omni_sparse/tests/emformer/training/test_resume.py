@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from emformer.errors import RecipeError
-from emformer.experiment.checkpoint import load_checkpoint, numbered
+from emformer.experiment.checkpoint import load_checkpoint, numbered, save_checkpoint
 from tests.support.training import (
     SMALL_BATCHES,
     Interrupted,
@@ -199,6 +199,15 @@ def test_a_damaged_newest_checkpoint_is_named_and_trained_again(
 
 
 # Refusals.
+
+
+def test_exported_weights_are_no_training_to_go_on_with(undisturbed, config, tiny_data, tmp_path):
+    state = load_checkpoint(undisturbed / "epoch-2.pt")
+    for name in ("optimizer", "scheduler", "sampler", "update"):
+        del state[name]
+    save_checkpoint(tmp_path / "epoch-1.pt", state)
+    with pytest.raises(RecipeError, match="epoch-1.pt: no more than weights"):
+        trainer(tiny_data, config, tmp_path)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from tests.support.noise_corpus import write_cuts
 from tests.support.random_supernets import write_checkpoint
 from tests.support.random_weights import random_model
 from tests.support.supernets import write_system
+from tests.support.touched import touched
 
 SPLITS = ["test-a", "test-b"]  # of the fixture `corpus`
 METHODS = ["greedy_search", "modified_beam_search"]
@@ -80,6 +83,19 @@ def test_a_cell_that_is_done_is_not_decoded_again(omni, run, capsys):
     assert "4 cells: 4 done before, 0 to decode in 0 runs" in capsys.readouterr().out
     results = run("--subnets", "0", "0.5", "0.75", "--modes", "simulated", "chunk-wise")
     assert len(results) == len(set(cells(results))) == 2 * 3 * 2
+
+
+def test_a_finished_sweep_of_a_folder_that_cannot_be_written_to_writes_nothing(
+    omni, run, monkeypatch
+):
+    results = run("--subnets", "0", "0.5")
+    shutil.rmtree(omni / "log")  # which this process still holds open
+    before = touched(omni)
+    monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(omni))
+    assert run("--subnets", "0", "0.5") == results
+    with pytest.raises(RecipeError, match="cannot be written to; copy it and sweep the copy"):
+        run("--subnets", "0.25")
+    assert touched(omni) == before
 
 
 def test_an_interrupted_sweep_goes_on(omni, run, monkeypatch):
