@@ -7,13 +7,13 @@ into every checkpoint; decoding and export read it there.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from emformer.errors import RecipeError
+from emformer.yaml_file import read_yaml
 
 FRAME_SHIFT_MS = 10
 
@@ -61,6 +61,14 @@ class ModelConfig:
     removed_units: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        least = {"right_context": 1, "left_context": 0, "dropout": 0}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, (int, float)) and value < least.get(f.name, 1):
+                bound = least.get(f.name, 1)
+                raise RecipeError(f"model.{f.name} is {value}; it must be >= {bound}")
+        if self.dropout >= 1:
+            raise RecipeError(f"model.dropout is {self.dropout}; it must lie in [0, 1)")
         known = [f"{number}.{unit}" for number in range(self.num_layers) for unit in UNITS]
         for name in self.removed_units:
             if name not in known:
@@ -82,9 +90,6 @@ class ModelConfig:
                 f"model.encoder_dim {self.encoder_dim} is not a multiple of "
                 f"model.num_heads {self.num_heads}"
             )
-        for name, least in (("segment", 1), ("right_context", 1), ("left_context", 0)):
-            if getattr(self, name) < least:
-                raise RecipeError(f"model.{name} is {getattr(self, name)}; it must be >= {least}")
 
     @property
     def frame_ms(self) -> int:
@@ -124,6 +129,8 @@ class SpecAugmentConfig:
 
 
 OPTIMIZERS = "adamw", "muon"
+# Of whole numbers it is else 1, of others 0.
+_LEAST = {"num_workers": 0, "prune_range": 2}
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,13 @@ class TrainingConfig:
     num_workers: int = 1
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            value, least = getattr(self, f.name), _LEAST.get(f.name, 1 if f.type == "int" else 0)
+            if isinstance(value, (int, float)) and value < least:
+                raise RecipeError(f"training.{f.name} is {value}; it must be >= {least}")
+        for name in ("max_duration", "base_lr", "clip_grad_norm"):
+            if not getattr(self, name):
+                raise RecipeError(f"training.{name} is 0; it must be more")
         for name, known in (("rnnt_type", ("regular", "modified")), ("optimizer", OPTIMIZERS)):
             value = getattr(self, name)
             if value not in known:
@@ -211,7 +225,11 @@ class Config:
           RecipeError: An unknown key or a value of another type; ``where`` says where it stands.
         """
         _check_keys(cls, data, where)
-        training = dict(data.get("training") or {})
+        training = data.get("training") or {}
+        if isinstance(training, dict):
+            training = dict(training)
+        else:
+            _check_keys(TrainingConfig, training, f"{where}: training")
         if training.get("spec_augment") is not None:
             training["spec_augment"] = _build(
                 SpecAugmentConfig, training["spec_augment"], f"{where}: training.spec_augment"
@@ -233,22 +251,14 @@ def load_config(path: str | Path) -> Config:
     Raises:
       RecipeError: The file is missing, is no YAML, or has an unknown key.
     """
-    try:
-        data = yaml.safe_load(Path(path).read_text())
-    except OSError as e:
-        raise RecipeError(f"{path}: no such configuration ({e.strerror}); see conf/") from e
-    except yaml.YAMLError as e:
-        raise RecipeError(f"{path}: not YAML: {' '.join(str(e).split())}") from e
-    if not isinstance(data, dict):
-        raise RecipeError(f"{path}: a configuration has the sections model and training")
-    return Config.from_dict(data, str(path))
+    return Config.from_dict(read_yaml(path, "configuration", "see conf/"), str(path))
 
 
 def _check_keys(cls: type, data: Any, where: str) -> None:
     if not isinstance(data, dict):
         raise RecipeError(f"{where}: expected settings (key: value), found {data!r}")
     known = {f.name for f in fields(cls)}
-    unknown = sorted(set(data) - known)
+    unknown = sorted(set(data) - known, key=str)
     if unknown:
         raise RecipeError(f"{where}: unknown {unknown[0]!r}; known: {', '.join(sorted(known))}")
 
@@ -259,11 +269,18 @@ def _build(cls: type, data: Any, where: str) -> Any:
         value = data.get(f.name)
         if f.type in _FITTING and f.name in data and not _fits(value, f.type):
             raise RecipeError(f"{where}.{f.name}: {value!r} is not of type {f.type}")
-    return cls(**data)
+    try:
+        return cls(**data)
+    except RecipeError as e:  # what a value cannot be, though it is of the type
+        raise RecipeError(f"{where}: {e}") from e
 
 
 _FITTING = {"int": int, "float": (int, float), "str": str, "tuple[str, ...]": (list, tuple)}
 
 
 def _fits(value: Any, kind: str) -> bool:
+    if kind.startswith("tuple"):
+        return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     return not isinstance(value, bool) and isinstance(value, _FITTING[kind])

@@ -22,7 +22,7 @@ import sentencepiece as spm
 
 from emformer.config import Config, TrainingConfig, load_config
 from emformer.data.asr_datamodule import AsrDataModule
-from emformer.data.tokenizer import load_tokenizer, symbols
+from emformer.data.tokenizer import load_tokenizer, symbols, text_pipeline
 from emformer.errors import RecipeError, run_main
 from emformer.experiment.checkpoint import load_checkpoint, numbered
 from emformer.experiment.description import describe_experiment
@@ -95,7 +95,8 @@ def find_finished(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any] | 
         state = load_checkpoint(path)
     except RecipeError:
         return None  # the trainer names it and goes on from the one before
-    check_same_run(path, state, inputs.config, args.seed, symbols(inputs.tokenizer))
+    tokens, rule = symbols(inputs.tokenizer), text_pipeline(inputs.tokenizer).rule
+    check_same_run(path, state, inputs.config, args.seed, tokens, rule)
     return state
 
 

@@ -79,6 +79,8 @@ def check_cuts(cuts: list[MonoCut], sample_rate: int, max_features: int, errors:
 
 def feature_problem(cut: MonoCut) -> str:
     """What is wrong with a cut's features, or an empty string."""
+    if cut.features.num_frames == 0:
+        return "features of no frame, as older releases made; delete fbank and run stage 3"
     expected = round(cut.duration / FRAME_SHIFT)
     # Rounding half a frame may go either way between samples and seconds.
     if cut.features.num_features != NUM_MEL_BINS or abs(cut.features.num_frames - expected) > 1:

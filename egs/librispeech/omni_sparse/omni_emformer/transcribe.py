@@ -47,6 +47,7 @@ from omni_emformer.supernet.options import (
     parse_subnets,
 )
 
+_TIMED = 0.1  # seconds of sound from which on a factor says something
 RUNTIMES = ("packed", "torch", "onnx")
 Model = Transducer | OnnxTransducer
 
@@ -124,7 +125,7 @@ class Stream:
         print(f"\n{seconds:.2f} s of audio, {torch.get_num_threads()} thread")
         for one in self.transcribers:
             spent, info = self._feature_seconds + one.seconds, one.info
-            factor = f"{spent / seconds:.4f}" if self._samples else "-"
+            factor = f"{spent / seconds:.4f}" if seconds >= _TIMED else "-"
             print(
                 f"{info.subnet:>8}  {info.num_nonzero:,} of {info.num_params:,} parameters, "
                 f"real-time factor {factor}: {one.text}"
@@ -200,6 +201,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_system_option(parser)
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(["--exp-dir", args.exp_dir, *rest])
+    if sum(name in (STDIN, MICROPHONE) for name in args.audio) > 1:
+        parser.error("one of FILE at the most may be - or mic")
+    for name in args.audio:
+        if name not in (STDIN, MICROPHONE) and not Path(name).is_file():
+            raise RecipeError(f"{name}: no audio that can be read (no such file)")
     torch.set_num_threads(1)
     subnets = open_subnets(options, args.system)
     if (options.exp_dir / INFO).exists():  # an export, which is one sub-network of another's

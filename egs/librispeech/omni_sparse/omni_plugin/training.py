@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -54,7 +55,12 @@ class OmniTraining:
         seed: int = 0,
         rank: int = 0,
     ) -> None:
+        if not isinstance(settings, SparsitySettings):
+            raise OmniError(f"settings are {settings!r:.60}; make them with SparsitySettings")
+        if type(total_updates) is not int or total_updates < 0:
+            raise OmniError(f"total_updates is {total_updates!r:.60}; it must be a whole number")
         self.settings, self.total_updates = settings, total_updates
+        self._warned = False
         self.supernet = make_supernet(model, settings)
         options = dict(settings.sampler)
         name, space, schedule = options.pop("name"), settings.make_space(), settings.make_schedule()
@@ -84,8 +90,16 @@ class OmniTraining:
         subnet = one.subnet if isinstance(one, Pass) else one
         self.supernet.set_active_subnet(subnet)
         scale = self.supernet.sparsity() if self.settings.adaptive_dropout else 0.0
+        before = self.supernet.times_opened
         with self.dropout.scaled(scale) if dropout else self.dropout.off():
             yield self.supernet
+        if self.supernet.times_opened == before and not self._warned:
+            self._warned = True
+            warnings.warn(
+                "the supernet was not run: what was run instead, such as the model itself, is not "
+                "pruned; call omni.supernet, or the model within omni.supernet.masked()",
+                stacklevel=3,
+            )
 
     def distils(self, update: int) -> bool:
         """Whether sub-networks of this update learn from the full network."""
@@ -111,4 +125,6 @@ class OmniTraining:
                 raise OmniError(
                     f"sparsity.{name} was {was} and is now {value}; use another experiment folder"
                 )
+        if "ranks" not in state:
+            raise OmniError("the checkpoint has no rankings; use another experiment folder")
         self.supernet.set_ranks(state["ranks"])

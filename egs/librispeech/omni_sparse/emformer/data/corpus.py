@@ -14,9 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import yaml
-
 from emformer.errors import RecipeError
+from emformer.yaml_file import read_yaml
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf" / "corpus"
 
@@ -87,12 +86,7 @@ def load_corpus(name: str | Path) -> Corpus:
 
 
 def _from_yaml(path: Path) -> Corpus:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        raise RecipeError(f"cannot read corpus file {path}: {' '.join(str(e).split())}") from e
-    if not isinstance(raw, dict):
-        raise RecipeError(f"{path}: expected 'field: value' lines")
+    raw = read_yaml(path, "corpus file", "see conf/corpus")
     names = [f.name for f in fields(Corpus) if f.name != "name"]
     unknown = [str(k) for k in raw if k not in names]
     if unknown:

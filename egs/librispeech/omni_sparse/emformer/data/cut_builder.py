@@ -82,8 +82,9 @@ def audio_problem(recording: Recording, sample_rate: int) -> str:
 def _span_problem(supervision: SupervisionSegment, recording: Recording) -> str:
     if supervision.start < 0 or supervision.duration <= 0:
         return "text of no duration"
-    if round(supervision.duration * recording.sampling_rate) < MIN_SAMPLES:
-        return "too short"
     if supervision.end > recording.duration + END_TOLERANCE:
         return "text beyond the audio"
+    left = min(supervision.duration, recording.duration - supervision.start)
+    if round(left * recording.sampling_rate) < MIN_SAMPLES:
+        return "too short"
     return ""

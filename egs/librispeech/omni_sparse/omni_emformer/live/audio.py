@@ -7,6 +7,7 @@ import io
 import math
 import sys
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -14,6 +15,13 @@ import torch
 
 from emformer.data.features import SAMPLE_RATE
 from emformer.errors import RecipeError
+from omni_emformer.live.containers import (
+    HEAD,
+    frames_kind,
+    is_read_whole,
+    may_be_frames,
+    refused_kind,
+)
 from omni_emformer.live.wav import WavHeader, read_header, read_samples
 
 STDIN, MICROPHONE = "-", "mic"
@@ -21,9 +29,8 @@ _BLOCK = 0.1  # seconds
 _ZEROS = 32  # of the sinc on each side
 
 
-# Beginnings of files that soundfile reads as a whole, and of others, which it does not.
-_CONTAINERS = (b"fLaC", b"OggS", b"ID3", b"RF64", b"RIFX", b"FORM", b"caff", b".snd", b"riff")
-_OTHERS = {b"\x1aE\xdf\xa3": "WebM or Matroska", b"#!AMR": "AMR", b"0&\xb2u": "WMA"}
+_FRAMES = 4096  # bytes in which MPEG audio has two frames
+_RATES = 1000, 768000  # samples a second that are meant
 
 
 def read_audio(name: str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
@@ -45,7 +52,7 @@ def read_audio(name: str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
         return
     if name == STDIN:
         blocks, rate = _open(sys.stdin.buffer, "standard input", rate)
-        yield from _at_16_khz(blocks, rate)
+        yield from _at_16_khz(blocks, rate, "standard input")
         return
     try:
         file = open(name, "rb")  # noqa: SIM115 - closed below
@@ -53,22 +60,34 @@ def read_audio(name: str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
         raise RecipeError(f"{name}: no audio that can be read ({e.strerror})") from e
     with file:
         blocks, rate = _open(file, name, None)
-        yield from _at_16_khz(blocks, rate)
+        yield from _at_16_khz(blocks, rate, name)
 
 
-def _at_16_khz(blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
-    if rate == SAMPLE_RATE:
-        yield from blocks
-        return
-    resampler = Resampler(rate, SAMPLE_RATE)
+def _at_16_khz(blocks: Iterator[np.ndarray], rate: int, what: str) -> Iterator[np.ndarray]:
+    resampler = None if rate == SAMPLE_RATE else Resampler(rate, SAMPLE_RATE)
     for block in blocks:
-        yield resampler.accept(block)
-    yield resampler.finish()
+        if not np.isfinite(block).all():
+            raise RecipeError(f"{what}: samples that are not finite numbers")
+        yield block if resampler is None else resampler.accept(block)
+    if resampler is not None:
+        yield resampler.finish()
 
 
-def _open(
-    file: io.BufferedReader, what: str, pcm_rate: int | None
-) -> tuple[Iterator[np.ndarray], int]:
+class _Rest:
+    """A file of which some bytes were read ahead."""
+
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head, self._file = head, file
+
+    def read(self, number: int = -1) -> bytes:
+        if number < 0:
+            head, self._head = self._head, b""
+            return head + self._file.read()
+        head, self._head = self._head[:number], self._head[number:]
+        return head if len(head) == number else head + self._file.read(number - len(head))
+
+
+def _open(file: BinaryIO, what: str, pcm_rate: int | None) -> tuple[Iterator[np.ndarray], int]:
     """Blocks of the mean over channels, and samples a second.
 
     Args:
@@ -76,43 +95,46 @@ def _open(
       what: What errors call it.
       pcm_rate: Of plain PCM; None where a file must say what it is.
     """
-    head = file.peek(12)[:12]
-    if head[:4] == b"RIFF" and head[8:12] in (b"WAVE", b""):
-        header = read_header(file, what)
+    head = file.read(HEAD)
+    if not head:
+        return iter(()), SAMPLE_RATE
+    if may_be_frames(head):
+        head += file.read(_FRAMES)
+    rest = _Rest(head, file)
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        header = read_header(rest, what)
         if not header.is_plain:
-            return _whole_file(header.raw + file.read(), what)
-        blocks = read_samples(file, header, max(1, int(_BLOCK * header.rate)))
+            return _whole_file(header.with_samples(rest.read()), what)
+        _check_rate(header.rate, what)
+        blocks = read_samples(rest, header, int(_BLOCK * header.rate))
         return (block.mean(1) for block in blocks), header.rate
-    for begin, kind in _OTHERS.items():
-        if head.startswith(begin):
-            raise RecipeError(f"{what}: {kind}, which is not read; convert it to wav or FLAC")
-    if head[4:8] == b"ftyp":
-        raise RecipeError(f"{what}: MP4, which is not read; convert it to wav or FLAC")
-    if pcm_rate is None or head.startswith(_CONTAINERS) or _is_mp3(file):
-        return _whole_file(file.read(), what)
-    header = WavHeader(1, 1, pcm_rate, 16, None, b"")
-    blocks = read_samples(file, header, max(1, int(_BLOCK * pcm_rate)))
+    whole = is_read_whole(head) or frames_kind(head) == "mp3"
+    kind = "AAC" if frames_kind(head) == "aac" else refused_kind(head[:HEAD])
+    if kind and not whole:
+        raise RecipeError(f"{what}: {kind}, which is not read; convert it to wav or FLAC")
+    if whole or pcm_rate is None:
+        return _whole_file(rest.read(), what)
+    _check_rate(pcm_rate, what)
+    blocks = read_samples(rest, WavHeader(1, 1, pcm_rate, 16, None, b""), int(_BLOCK * pcm_rate))
     return (block[:, 0] for block in blocks), pcm_rate
 
 
-def _is_mp3(file: io.BufferedReader) -> bool:
-    """Without tags in front, which PCM could begin like."""
-    head = file.peek()
-    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return False
-    try:
-        return soundfile.info(io.BytesIO(head)).format in ("MP3", "MPEG")
-    except (OSError, RuntimeError):
-        return False
+def _check_rate(rate: int, what: str) -> None:
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise RecipeError(f"{what}: {rate} samples a second; 1,000 to 768,000 are read")
 
 
 def _whole_file(data: bytes, what: str) -> tuple[Iterator[np.ndarray], int]:
     try:
-        file = soundfile.SoundFile(io.BytesIO(data))
-    except (OSError, RuntimeError) as e:
-        raise RecipeError(f"{what}: no audio that can be read ({e})") from e
-    blocks = file.blocks(int(_BLOCK * file.samplerate), dtype="float32", always_2d=True)
-    return (block.mean(1) for block in blocks), file.samplerate
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            rate = file.samplerate
+            samples = file.read(dtype="float32", always_2d=True).mean(1)
+    except (OSError, RuntimeError, ValueError) as e:
+        why = getattr(e, "error_string", str(e))
+        raise RecipeError(f"{what}: no audio that can be read ({why.strip()})") from e
+    _check_rate(rate, what)
+    block = int(_BLOCK * rate)
+    return (samples[at : at + block] for at in range(0, len(samples), block)), rate
 
 
 def _microphone() -> Iterator[np.ndarray]:

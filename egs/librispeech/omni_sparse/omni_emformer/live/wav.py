@@ -41,6 +41,13 @@ class WavHeader:
         """Whether :func:`read_samples` knows its samples."""
         return (self.kind, self.bits) in _DECODERS
 
+    def with_samples(self, data: bytes) -> bytes:
+        """A whole file of this header and what follows it, of a length that is known."""
+        if self.size is not None:
+            return self.raw + data
+        whole = struct.pack("<I", len(self.raw) - 8 + len(data))
+        return self.raw[:4] + whole + self.raw[8:-4] + struct.pack("<I", len(data)) + data
+
 
 def read_header(file: BinaryIO, what: str) -> WavHeader:
     """Read up to the first sample.
@@ -73,7 +80,10 @@ def read_header(file: BinaryIO, what: str) -> WavHeader:
         (kind,) = struct.unpack("<H", form[24:26])
     if not channels or not rate:
         raise RecipeError(f"{what}: a wav file of {channels} channels at {rate} samples a second")
-    known = 0 < size < _UNKNOWN_SIZE
+    (whole,) = struct.unpack("<I", raw[4:8])
+    # Of no samples is a file that is as long as it says; else its writer did not know.
+    empty = size == 0 and len(raw) <= whole + 8 < _UNKNOWN_SIZE
+    known = empty or 0 < size < _UNKNOWN_SIZE
     return WavHeader(kind, channels, rate, bits, size if known else None, bytes(raw))
 
 

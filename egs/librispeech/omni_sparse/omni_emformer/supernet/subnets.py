@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import logging
 from pathlib import Path
 
 from emformer.decoding.model import DecodingInfo, load_decoding_model
@@ -80,6 +81,8 @@ class Subnets:
                 f"{self.info.checkpoint} holds no supernet; say how to prune it, such as by "
                 "--system conf/systems/one_shot.yaml"
             )
+        if not self.one_shot and not isinstance(level, str):
+            self._warn_beyond(level)
         try:
             subnet = self._named(level) if isinstance(level, str) else self.supernet.subnet(level)
             model = self.supernet.baked_model(subnet)
@@ -91,6 +94,14 @@ class Subnets:
         info = dataclasses.replace(self.info, subnet=subnet.name, tail=self.info.tail + tail)
         info.measure(model)
         return model, info
+
+    def _warn_beyond(self, level: float) -> None:
+        trained = max(self.settings.max_sparsity, self.settings.max_layer_sparsity)
+        if level > trained:
+            logging.warning(
+                f"sparsity {level:g} is beyond what {self.info.checkpoint} was trained for, "
+                f"{trained:g}: expect no good of it"
+            )
 
     def _named(self, name: str) -> SubNet:
         from omni_emformer.supernet.fronts import find_point  # needs optuna

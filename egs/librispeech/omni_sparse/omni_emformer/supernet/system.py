@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from emformer.config import Config
 from emformer.errors import RecipeError
+from emformer.yaml_file import read_yaml
 from omni_emformer.supernet.small_dense import narrower, shallower
 from omni_plugin import OmniError, SparsitySettings
 from omni_plugin.layer_selection import LayerSelectionSettings
@@ -121,20 +120,18 @@ def load_system(path: str | Path) -> System:
 
 def _sections(path: Path, may_be_like: bool = True) -> dict[str, Any]:
     """The file's sections, with those of the file it is like."""
-    try:
-        data = yaml.safe_load(path.read_text())
-    except OSError as e:
-        raise RecipeError(f"{path}: no such system ({e.strerror}); see conf/systems") from e
-    except yaml.YAMLError as e:
-        raise RecipeError(f"{path}: not YAML: {' '.join(str(e).split())}") from e
+    data = read_yaml(path, "system", "see conf/systems")
     known = [f.name for f in fields(System) if f.name not in ("name", "level")]
-    if not isinstance(data, dict) or not data or set(data) - {*known, "like"}:
+    if not data or set(data) - {*known, "like"}:
         raise RecipeError(f"{path}: a system has the sections {', '.join(known)}, and no other")
     if "like" not in data:
         return data
     if not may_be_like:
         raise RecipeError(f"{path}: a file that others are like cannot itself be like another")
-    whole = _sections(path.parent / str(data.pop("like")), may_be_like=False)
+    try:
+        whole = _sections(path.parent / str(data.pop("like")), may_be_like=False)
+    except RecipeError as e:
+        raise RecipeError(f"{path}: like: {e}") from e
     for name, own in data.items():
         both = isinstance(own, dict) and isinstance(whole.get(name), dict)
         whole[name] = {**whole[name], **own} if both else own

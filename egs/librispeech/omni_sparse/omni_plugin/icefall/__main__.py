@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from omni_plugin.errors import OmniError
@@ -38,6 +39,8 @@ def get_parser() -> argparse.ArgumentParser:
     for name in ("train", "coverage", "bake", "run", "sweep"):
         one = commands.add_parser(name, allow_abbrev=False)
         one.add_argument("--recipe", type=Path, required=True, help="its folder")
+        if name in ("train", "coverage"):
+            one.format_help = _with_omni_options(one)
         if name == "coverage":
             one.add_argument("--vocab-size", type=int, default=500)
         if name in ("bake", "run", "sweep"):
@@ -48,6 +51,20 @@ def get_parser() -> argparse.ArgumentParser:
                 "--omni-workaround", nargs="*", choices=sorted(WORKAROUNDS), default=[]
             )
     return parser
+
+
+def _with_omni_options(parser: argparse.ArgumentParser) -> Callable[[], str]:
+    """Its help, and the ``--omni-*`` options, which it hands on to the recipe's own parser."""
+    own = parser.format_help
+
+    def format_help() -> str:
+        from omni_plugin.icefall.options import add_options  # imports torch
+
+        more = argparse.ArgumentParser(add_help=False, usage=argparse.SUPPRESS)
+        add_options(more)
+        return f"{own()}\n{more.format_help().lstrip()}"
+
+    return format_help
 
 
 def _add_source(parser: argparse.ArgumentParser, many: bool) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 import os
 from abc import ABC, abstractmethod
 from dataclasses import asdict
@@ -113,6 +114,13 @@ class SparsityBaker(Baker):
             raise OmniError(f"{len(found.levels)} levels for {len(names)} weights")
         for name, level in zip(names, found.levels, strict=True):
             self.pattern.check_level(level, name)
+        trained = max(self.settings.max_sparsity, self.settings.max_layer_sparsity)
+        if max(found.levels) > trained:
+            logging.warning(
+                "sparsity %g is beyond what was trained, %g: expect no good of it",
+                max(found.levels),
+                trained,
+            )
         return found
 
     def weights(self, subnet: SubNet) -> dict[str, Tensor]:

@@ -107,7 +107,10 @@ class Header:
         ]
         tensors = [[x.name, x.kind, x.shape, _place(x.section)] for x in self.tensors]
         data = {"size": self.size, "meta": self.meta, "subnets": self.subnets}
-        text = json.dumps({**data, "layers": layers, "tensors": tensors}, separators=(",", ":"))
+        try:
+            text = json.dumps({**data, "layers": layers, "tensors": tensors}, separators=(",", ":"))
+        except (TypeError, ValueError) as e:
+            raise OmniError(f"meta holds what JSON cannot: {e}") from None
         raw = text.encode()
         raw += b" " * (-(_START.size + len(raw)) % ALIGNMENT)
         return _START.pack(_MAGIC, VERSION, len(raw), zlib.crc32(raw)) + raw

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from omni_plugin.errors import OmniError
+from omni_plugin.options import said_of
 from omni_plugin.runtime.blocks import ROWS, Band, BlockMatrix
 from omni_plugin.runtime.header import (
     ALIGNMENT,
@@ -75,10 +77,14 @@ def write_packed(
     subnets = next(iter(layers.values())).numbers
     header.subnets = {s: [layer.numbers[s] for layer in layers.values()] for s in subnets}
     header.size = body.size
+    encoded = header.encode()
+    with said_of(f"{path}: cannot be written"):
+        # By the reader's own rules: what it would refuse is not written.
+        read_header(io.BytesIO(encoded), len(encoded) + header.size)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(part, "wb") as file:
-            file.write(header.encode())
+            file.write(encoded)
             for data in body.parts:
                 file.write(_bytes(data))
             file.flush()

@@ -100,11 +100,16 @@ def pack(
       The layers by the names of their modules, and all other tensors.
 
     Raises:
-      OmniError: The sub-networks are not nested, or differ in other tensors; there is none.
+      OmniError: The sub-networks are not nested, or differ in other tensors; two have the same
+        name; there is none.
     """
     collectors = {name: _Collector(name) for name in linear_names(model)}
     others: dict[str, Tensor] | None = None
+    seen: set[str] = set()
     for subnet, state in states:
+        if subnet in seen:
+            raise OmniError(f"two sub-networks are called {subnet!r}; give each a name of its own")
+        seen.add(subnet)
         for name, collector in collectors.items():
             collector.add(subnet, state[f"{name}.weight"])
         packed = {f"{name}.weight" for name in collectors}

@@ -43,7 +43,7 @@ class LevelSpace:
         for level in self.levels:
             if check_sparsity(level, "levels") > self.max_sparsity:
                 raise OmniError(f"levels has {level}, above max_sparsity {self.max_sparsity}")
-        if not 0 <= self.layer_spread <= 1:
+        if type(self.layer_spread) not in (int, float) or not 0 <= self.layer_spread <= 1:
             raise OmniError(f"layer_spread is {self.layer_spread}; it must lie in [0, 1]")
         highest = check_sparsity(self.max_layer_sparsity, "max_layer_sparsity")
         if highest and highest < self.max_sparsity:

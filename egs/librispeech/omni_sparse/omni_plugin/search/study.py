@@ -7,6 +7,7 @@ import fcntl
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import optuna
 import sqlalchemy
@@ -68,7 +69,8 @@ def open_study(
 
 def _storage(path: Path) -> optuna.storages.RDBStorage:
     storage = optuna.storages.RDBStorage(
-        f"sqlite:///{path.resolve()}",
+        # As a URI of SQLite's: in a URL of SQLAlchemy's, a "?" would end the path.
+        f"sqlite:///file:{quote(str(path.resolve()))}?uri=true",
         engine_kwargs={"connect_args": {"timeout": _GRACE}},
         heartbeat_interval=_HEARTBEAT,
         grace_period=_GRACE,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from omni_plugin.errors import OmniError
 from omni_plugin.patterns import Pattern
@@ -42,6 +43,11 @@ class CoveredWeight:
                 )
 
 
+_NEVER = (
+    nn.Embedding, nn.EmbeddingBag, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
+
+
 def is_matrix(parameter: torch.Tensor) -> bool:
     """2-D, or the kernel of a pointwise convolution: 2-D in disguise."""
     return parameter.dim() >= 2 and all(size == 1 for size in parameter.shape[2:])
@@ -57,19 +63,24 @@ def find_weights(
 
     A matrix is covered, whatever class owns it, if one of ``include`` and none of ``exclude`` is
     found in its name (``re.search``). Embeddings are looked up, not multiplied: never covered,
-    nor is a matrix that shares its weights with one.
+    nor is a matrix that shares its weights with one. Nor are transposed convolutions, whose rows
+    are inputs. A matrix that is added, such as a table of learnt positions, looks like any other:
+    exclude it.
 
     Raises:
       OmniError: A rule is no regular expression or finds no matrix; no weight is left; a weight has
         no room for a block; or a recurrent layer is covered, which keeps hidden lists of its
         weights.
     """
+    for what, rules in (("include", include), ("exclude", exclude)):
+        if isinstance(rules, str) or not all(isinstance(rule, str) for rule in rules):
+            raise OmniError(f"{what} is {rules!r:.60}; it must be a list of rules, such as ['.*']")
     matrices: dict[str, CoveredWeight] = {}
     by_id: dict[int, CoveredWeight] = {}
     looked_up = {
         id(parameter)
         for module in model.modules()
-        if isinstance(module, (nn.Embedding, nn.EmbeddingBag))
+        if isinstance(module, _NEVER)
         for parameter in module.parameters(recurse=False)
     }
     for prefix, module in model.named_modules():
@@ -78,6 +89,8 @@ def find_weights(
             name = f"{prefix}.{attribute}" if prefix else attribute
             if parameter is None or id(parameter) in looked_up:
                 continue
+            if isinstance(parameter, UninitializedParameter):
+                raise OmniError(f"{name} has no shape yet; run the model once on some input first")
             if id(parameter) in by_id:
                 by_id[id(parameter)].places.append((module, attribute))
             elif is_matrix(parameter):

@@ -22,6 +22,8 @@ def names_found(rule: str, names: Iterable[str], what: str, none: str) -> list[s
       OmniError: The rule is no regular expression, or is found in no name.
     """
     names = list(names)
+    if not isinstance(rule, str):
+        raise OmniError(f"{what} {rule!r:.60} is no text; rules are regular expressions")
     try:
         found = [name for name in names if re.search(rule, name)]
     except re.error as e:

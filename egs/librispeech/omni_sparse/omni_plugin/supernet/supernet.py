@@ -16,6 +16,7 @@ from omni_plugin.patterns import Pattern, check_sparsity, make_pattern
 from omni_plugin.supernet.coverage import coverage_report, find_weights
 from omni_plugin.supernet.made_at_once import made_at_once
 from omni_plugin.supernet.masked_weight import MaskedWeight
+from omni_plugin.supernet.no_copies import no_copies
 from omni_plugin.supernet.on_demand import made_on_demand
 from omni_plugin.supernet.subnet import Choice, SubNet, parse_choice
 
@@ -60,13 +61,16 @@ class SuperNet(nn.Module):
         max_sparsity: float = 0.9,
     ) -> None:
         super().__init__()
+        if not isinstance(model, nn.Module):
+            raise OmniError(f"model is {model!r:.60}; it must be a torch module")
         self.model = model
-        self.pattern = make_pattern(pattern) if isinstance(pattern, str) else pattern
+        self.pattern = pattern if isinstance(pattern, Pattern) else make_pattern(pattern)
         self.max_sparsity = check_sparsity(max_sparsity, "max_sparsity")
         weights = find_weights(model, self.pattern, include, exclude)
         self._layers = [MaskedWeight(weight, self.pattern) for weight in weights]
         self._active = self.subnet("dense")
         self._open = False  # masked()
+        self.times_opened = 0  # masked()
 
     # What is covered.
 
@@ -167,8 +171,10 @@ class SuperNet(nn.Module):
             layer.weight.check_in_place()
         pruned = [layer for layer in self._layers if layer.level]
         self._open = True
+        self.times_opened += 1
         try:
-            with made_on_demand(pruned) if self._saves_memory() else made_at_once(pruned):
+            made = made_on_demand if self._saves_memory() else made_at_once
+            with no_copies(m for x in pruned for m, _ in x.weight.places), made(pruned):
                 yield self.model
         finally:
             self._open = False
@@ -193,6 +199,8 @@ class SuperNet(nn.Module):
     @torch.no_grad()
     def shrink_pruned(self, choice: Choice, factor: float) -> None:
         """Multiply, in place, the dense weights that a sub-network prunes."""
+        if type(factor) not in (int, float) or not 0 <= factor <= 1:
+            raise OmniError(f"factor is {factor!r:.60}; it must lie in [0, 1]")
         masks = self.mask(choice)
         for layer in self._layers:
             mask = masks[layer.weight.name]
@@ -217,6 +225,8 @@ class SuperNet(nn.Module):
                 )
         for layer in self._layers:
             new, shape = ranks[layer.weight.name], layer.weight.shape
+            if not isinstance(new, Tensor):
+                raise OmniError(f"{layer.weight.name}: rankings are tensors, not {new!r:.60}")
             if (
                 new.shape != layer.ranks.shape
                 or new.dtype != layer.ranks.dtype

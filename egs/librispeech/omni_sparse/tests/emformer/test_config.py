@@ -25,7 +25,7 @@ def test_every_configuration_survives_a_checkpoint(path):
         ("model: {frontend: lstm}", "stack or conv"),
         ("model: {frontend: conv, subsampling: 6}", "conv front end has 4"),
         ("model: {right_context: 0}", "must be >= 1"),
-        ("[1, 2]", "sections model and training"),
+        ("[1, 2]", "lines of the form"),
         ("model: {", "not YAML"),
     ],
 )

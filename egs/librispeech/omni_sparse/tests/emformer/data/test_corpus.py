@@ -49,7 +49,7 @@ def test_a_split_that_is_both_dev_and_test_is_listed_once(tmp_path):
         ("vocab_size: 50", "vocab_size: many", "'vocab_size' must be a positive whole number"),
         ("vocab_size: 50", "vocab_size: 50\nmusan: 1", "'musan' must be true or false"),
         ("vocab_size: 50", "vocab_size: 50\ncolour: red", "unknown field colour"),
-        ("[a, b]", "[a, b", "cannot read corpus file"),
+        ("[a, b]", "[a, b", "not YAML"),
     ],
 )
 def test_bad_yaml_is_told_in_one_line(tmp_path, old, new, message):

@@ -109,9 +109,18 @@ def by_soundfile(samples: np.ndarray, kind: str, subtype: str) -> bytes:
     return file.getvalue()
 
 
+def without_size(data: bytes) -> bytes:
+    """A wav file whose writer did not go back to its header."""
+    at = data.index(b"data") + 4
+    return data[:4] + bytes(4) + data[8:at] + bytes(4) + data[at + 4 :]
+
+
 _GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 _LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf60.16.100\0"
 KINDS = {
+    "NIST": lambda x: by_soundfile(x, "NIST", "PCM_16"),
+    "W64": lambda x: by_soundfile(x, "W64", "PCM_16"),
+    "mu-law of size 0": lambda x: without_size(by_soundfile(x, "WAV", "ULAW")),
     "plain": lambda x: wav(x),
     "as ffmpeg pipes it": lambda x: wav(x, 0xFFFFFFFF, 0xFFFFFFFF, more=_LIST),
     "as sox pipes it": lambda x: wav(x, 0x7FFFF024, 0x7FFFF000),
@@ -134,7 +143,7 @@ KINDS = {
     "two channels": lambda x: by_soundfile(np.stack([x, x], axis=1), "WAV", "PCM_16"),
 }
 #: Of what keeps fewer than 16 bits.
-COARSE = {"8 bits": 1 / 128, "mu-law": 0.02}
+COARSE = {"8 bits": 1 / 128, "mu-law": 0.02, "mu-law of size 0": 0.02}
 
 
 @pytest.mark.parametrize("way", ["file", "standard input"])
@@ -166,6 +175,49 @@ def test_a_file_that_was_cut_off_is_read_to_its_end(tmp_path):
     assert len(read(tmp_path / "a.wav")) == len(samples) - 501
 
 
+def test_a_pipe_that_comes_in_drops_is_read_the_same(monkeypatch):
+    class Drops(io.RawIOBase):
+        """A byte at a time, as a slow writer's pipe may give."""
+
+        def __init__(self, data: bytes) -> None:
+            self._data = io.BytesIO(data)
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, out) -> int:
+            data = self._data.read(1)
+            out[: len(data)] = data
+            return len(data)
+
+    samples = sound(0.05)
+    for kind in ("plain", "FLAC"):
+        file = io.BufferedReader(Drops(KINDS[kind](samples)))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        np.testing.assert_allclose(read("-"), samples, atol=4e-5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_quiet_noise_is_never_taken_for_mp3(monkeypatch, seed):
+    rng = np.random.default_rng(seed)
+    numbers = np.concatenate([[-1 - seed], rng.integers(-40, 41, 4000)])
+    stdin(monkeypatch, numbers.astype("<i2").tobytes())
+    np.testing.assert_allclose(read("-"), numbers / 32768, atol=1e-7)
+
+
+@pytest.mark.parametrize("way", ["file", "standard input"])
+def test_nothing_is_no_sound(tmp_path, monkeypatch, way):
+    (tmp_path / "sound").touch()
+    stdin(monkeypatch, b"")
+    assert list(read_audio(str(tmp_path / "sound") if way == "file" else "-")) == []
+
+
+def test_a_wav_file_of_no_samples_is_empty_whatever_follows(tmp_path):
+    whole = wav(np.zeros(0), 36 + len(_LIST)) + _LIST
+    (tmp_path / "a.wav").write_bytes(whole)
+    assert list(read_audio(str(tmp_path / "a.wav"))) == []
+
+
 def test_what_follows_the_samples_is_no_sound(tmp_path):
     samples = sound(0.5)
     (tmp_path / "a.wav").write_bytes(wav(samples) + _LIST)
@@ -181,6 +233,16 @@ REFUSED = {
     ),
     "WebM": (b"\x1aE\xdf\xa3" + bytes(20), "WebM or Matroska, which is not read; convert it"),
     "MP4": (bytes(4) + b"ftypM4A " + bytes(20), "MP4, which is not read; convert it"),
+    "AVI": (b"RIFF\0\0\0\0AVI LIST", "RIFF, but no wav, which is not read; convert it"),
+    "half a wav": (b"RIFF\0\0\0\0WA", "RIFF, but no wav, which is not read"),
+    "a web page": (b"<!DOCTYPE html><html>", "text, which is not read"),
+    "a zip": (b"PK\3\4" + bytes(20), "a zip archive, which is not read"),
+    "AAC": ((b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(9)) * 40, "AAC, which is not read"),
+    "no sensible rate": (
+        wav(np.zeros(4), fmt=struct.pack("<HHIIHH", 1, 1, 4, 8, 2, 16)),
+        "4 samples a second; 1,000 to 768,000 are read",
+    ),
+    "no numbers": (by_soundfile(np.full(9, np.nan), "WAV", "FLOAT"), "samples that are not finite"),
     "a damaged FLAC": (b"fLaC" + bytes(20), "no audio that can be read"),
 }
 

@@ -130,7 +130,7 @@ def test_what_was_not_said_is_not_told(tmp_path):
 
 BAD = {
     "no YAML": ("sparsity: [", "bad.yaml: not YAML: "),
-    "nothing": ("", "bad.yaml: a system has the sections sparsity, layers, one_shot,"),
+    "nothing": ("", "bad.yaml: a system has lines of the form 'name: value'"),
     "no section": ("pattern: 8x1\n", "bad.yaml: a system has the sections sparsity, layers,"),
     "an unknown section": ("sparsity: {}\ntraining: {}\n", "bad.yaml: a system has the section"),
     "two kinds": (

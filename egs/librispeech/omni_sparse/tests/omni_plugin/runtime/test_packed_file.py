@@ -2,6 +2,7 @@
 """Packed files: all sub-networks in one, bit by bit, in few bytes."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -206,7 +207,7 @@ def test_what_fails_to_be_written_leaves_nothing(tmp_path):
     states = [("a", net.bake(0.5)), ("b", {**net.bake(0.9), "1.bias": torch.ones(27)})]
     with pytest.raises(OmniError):
         write_packed(tmp_path / "m", net.model, states)
-    with pytest.raises(TypeError):
+    with pytest.raises(OmniError, match="meta holds what JSON cannot"):
         write_levels(tmp_path / "m", net, meta={"no JSON": object()})
     assert list(tmp_path.iterdir()) == []
 
@@ -227,3 +228,26 @@ def test_a_file_of_another_model_is_refused_and_changes_nothing(packed):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(OmniError, match="none: cannot be read .No such file"):
         PackedFile(tmp_path / "none")
+
+
+UNWRITABLE = {
+    "too many inputs": (lambda: nn.Linear(70000, 8), None, "no whole number from 1 to"),
+    "no inputs": (lambda: nn.Linear(0, 8), None, "cannot be written: "),
+    "no outputs": (lambda: nn.Linear(8, 0), None, "cannot be written: "),
+    "no JSON": (lambda: nn.Linear(8, 8), {"where": Path("x")}, "meta holds what JSON cannot: "),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("make, meta, said", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_what_the_reader_would_refuse_is_not_written(tmp_path, make, meta, said):
+    model = nn.Sequential(make())
+    with pytest.raises(OmniError, match=said):
+        write_packed(tmp_path / "m", model, [("a", model.state_dict())], meta=meta)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_sub_networks_of_one_name_are_refused(tmp_path):
+    model = nn.Sequential(nn.Linear(8, 8))
+    with pytest.raises(OmniError, match="two sub-networks are called 'a'"):
+        write_packed(tmp_path / "m", model, [("a", model.state_dict())] * 2)
