@@ -124,6 +124,8 @@ EOF
 
 # No options: those have no underscore in front.
 _caller_dir=$PWD
+_self=$0
+[[ $_self = */* ]] || _self=./$_self
 _old_spellings="levels=subnets"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./parse_options.sh
@@ -158,7 +160,7 @@ run() {
 
 # What this call was, but for its stages: $1 is where to begin, $2 (if given) where to end.
 same_call() {
-  local i words=("$0" --stage "$1")
+  local i words=("$_self" --stage "$1")
   [ -z "${2:-}" ] || words+=(--stop-stage "$2")
   for ((i = 0; i < ${#_given[@]}; i += 2)); do
     case ${_given[i]} in
@@ -508,8 +510,8 @@ if in_stages 11; then
     $(same_call 6) --seeds \"0 1 2\"       other seeds
     $(same_call 9) --systems \"dense omni pruned small_dense\"   the comparison
     $(same_call 9) --systems \"dense omni MY.yaml one_shot\"     a system of your own
-    $0 --corpus fsdd --fsdd-dir DIR                               real voices
-    $0 --corpus mini_librispeech --config conf/small.yaml         LibriSpeech, 5 hours"
+    $_self --corpus fsdd --fsdd-dir DIR                               real voices
+    $_self --corpus mini_librispeech --config conf/small.yaml         LibriSpeech, 5 hours"
 fi
 
 if in_stages 12; then

@@ -3,12 +3,17 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from emformer.data.corpus import load_corpus
+from emformer.decoding.search import METHODS
+from emformer.scoring.results import CHUNK_WISE, SIMULATED
+from emformer.training.trainer import DTYPES
+from omni_emformer.sweep.experiment_sweep import COSTS
 from tests.support.processes import RECIPE
 
 BASH = "/bin/bash" if os.path.exists("/bin/bash") else "bash"
@@ -22,7 +27,7 @@ def run_sh(*words: str, cwd=RECIPE, **environment) -> subprocess.CompletedProces
     script = os.path.relpath(RECIPE / "run.sh", cwd)
     return subprocess.run(
         [BASH, script, *map(str, words)], cwd=cwd, env=env, capture_output=True, text=True,
-        check=False,
+        check=False, timeout=300,  # what is not refused would train
     )  # fmt: skip
 
 
@@ -319,7 +324,7 @@ def test_one_shot_needs_the_dense_model():
     assert "--systems: one_shot prunes the dense model; name dense, too" in line
 
 
-@pytest.mark.parametrize("seeds", ["a", "0,1", "-1", "0 x", '""'])
+@pytest.mark.parametrize("seeds", ["a", "0.1", "-1", "0 x", '""'])
 def test_seeds_are_numbers(seeds):
     assert f"--seeds takes numbers, not '{seeds}'" in only_line(run_sh("--seeds", seeds), 2)
 
@@ -333,10 +338,87 @@ def test_folders_of_the_experiments_and_of_the_report(tmp_path):
 def test_what_is_missing_is_made_by_a_call_for_the_same_systems(tmp_path):
     (tmp_path / "exp" / "dense").mkdir(parents=True)
     words = ["--systems", "dense my.yaml", "--exp-root", tmp_path / "exp"]
-    (tmp_path / "my.yaml").touch()
+    (tmp_path / "my.yaml").write_text("model: {}\n")
     line = only_line(run_sh("--stage", "11", "--stop-stage", "11", *words, cwd=tmp_path), 1)
-    assert "exp/dense/results.jsonl is missing; make it with ./run.sh --stage 10" in line
-    assert f'--exp-root {tmp_path}/exp --systems "dense my.yaml"' in line
+    assert re.search(r"exp/dense/results.jsonl is missing; make it with \S*run.sh --stage 10", line)
+    assert f"--systems dense\\ my.yaml --exp-root {tmp_path}/exp" in line
+
+
+def test_a_remedy_repeats_the_call_and_can_be_pasted(tmp_path):
+    config = tmp_path / "a config.yaml"
+    config.write_text("{}")
+    own = ["--config", config, "--num-epochs", "1", "--exp-root", tmp_path / "my exp"]
+    line = only_line(run_sh("--stage", "7", "--stop-stage", "7", *own), 1)
+    remedy = line.split("make it with ")[1]
+    assert shlex.split(remedy) == [
+        "./run.sh", "--stage", "6", "--stop-stage", "6", *map(str, own),
+    ]  # fmt: skip
+
+
+def test_what_was_never_trained_is_to_be_trained_and_not_decoded(tmp_path):
+    (tmp_path / "dense").mkdir()
+    (tmp_path / "dense" / "results.jsonl").touch()
+    words = ["--stage", "11", "--systems", "dense dsnn", "--exp-root", tmp_path]
+    line = only_line(run_sh(*words), 1)
+    assert f"{tmp_path}/dsnn is missing; make it with ./run.sh --stage 9 --stop-stage 9" in line
+
+
+@pytest.mark.parametrize("separator", [" ", ",", ", "])
+def test_lists_take_spaces_and_commas(separator):
+    words = ["--stage", "10", "--stop-stage", "10", "--systems", separator.join(["dense", "omni"])]
+    words += ["--seeds", separator.join("01"), "--subnets", separator.join(["0", "0.5"])]
+    found = commands(dry(*words))
+    assert len(found) == 4 and found[1].endswith("--subnets 0 0.5")
+
+
+CHOICES = {
+    "--dtype": "fp16",
+    "--sweep-methods": "greedy",
+    "--decoding-methods": "greedy_search viterbi",
+    "--sweep-modes": "streaming",
+    "--search-cost": "flops",
+    "--set": "k3",
+    "--subnets": "abc",
+    "--export-subnets": "0.5 1.5",
+    "--max-duration": "long",
+}
+
+
+@pytest.mark.parametrize("option", CHOICES)
+def test_a_value_that_cannot_be_meant_ends_even_a_dry_run(option):
+    line = only_line(dry(option, CHOICES[option]), 2)
+    assert option in line and CHOICES[option].split()[-1] in line
+
+
+def test_choices_are_those_of_the_commands():
+    """What the shell checks, it checks by the same words."""
+    script = (RECIPE / "check_options.sh").read_text()
+    found = {
+        name: words.split() for name, words in re.findall(r"^choices (\w+) (.*)$", script, re.M)
+    }
+    assert found["dtype"] == list(DTYPES)
+    assert found["decoding_methods"] == found["sweep_methods"] == list(METHODS)
+    assert sorted(found["sweep_modes"]) == sorted([SIMULATED, CHUNK_WISE])
+    assert found["search_cost"] == list(COSTS)
+
+
+def test_a_switch_alone_is_on():
+    assert commands(run_sh("--stage", "5", "--stop-stage", "5", "--dry-run"))
+    assert "--on-the-fly true" in "\n".join(
+        commands(run_sh("--stage", "3", "--stop-stage", "3", "--on-the-fly", "--dry-run"))
+    )
+
+
+def test_a_dry_run_never_says_that_a_stage_is_done():
+    assert " done" not in dry("--stage", "0").stdout
+
+
+def test_a_system_with_a_mistake_ends_before_the_first_stage(tmp_path):
+    (tmp_path / "my.yaml").write_text("sparsity: {max_sparsity: 2}\n")
+    words = ["--stage", "0", "--systems", "dense my.yaml", "--data-dir", tmp_path / "data"]
+    line = only_line(run_sh(*words, cwd=tmp_path), 1)
+    assert "my.yaml: sparsity: max_sparsity is 2; it must lie in [0, 1)" in line
+    assert not (tmp_path / "data").exists()
 
 
 def test_an_argument_with_a_space_stays_one(tmp_path):
@@ -355,7 +437,7 @@ def test_it_runs_from_another_folder(tmp_path):
 
 
 def test_paths_are_meant_from_where_the_caller_is(tmp_path):
-    (tmp_path / "my.yaml").touch()
+    (tmp_path / "my.yaml").write_text("model: {}\n")
     words = ["--stage", "6", "--stop-stage", "6", "--config", "my.yaml", "--exp-root", "my/exp"]
     (command,) = commands(dry(*words, cwd=tmp_path))
     assert f"--config {tmp_path}/my.yaml --exp-dir {tmp_path}/my/exp/dense" in command
@@ -377,9 +459,35 @@ def test_a_corpus_of_the_users_own(tmp_path):
         "prefix: mine\ntrain: [a]\ndev: [b]\ntest: [c]\nvocab_size: 77\n"
     )
     words = ["--stage", "5", "--stop-stage", "6", "--corpus", "mine.yaml"]
+    words += ["--config", "conf/small.yaml"]
     found = commands(dry(*words, cwd=tmp_path))
     assert f"--corpus {tmp_path}/mine.yaml --data-dir data/mine" in found[0]
     assert "--lang-dir data/mine/lang_bpe_77" in found[1]
+
+
+@pytest.mark.parametrize("name", ["synthetic", "fsdd_mine", "multilingual_librispeech_de"])
+def test_a_corpus_given_as_a_path_is_ones_own_whatever_its_name(tmp_path, name):
+    path = tmp_path / f"{name}.yaml"
+    path.write_text("prefix: mine\ntrain: [a]\ndev: [b]\ntest: [c]\nvocab_size: 77\n")
+    done = dry("--stage", "0", "--stop-stage", "1", "--corpus", path)
+    assert done.returncode == 0 and commands(done) == []
+    words = ["--corpus", path, "--data-dir", tmp_path / "data"]
+    line = only_line(run_sh("--stage", "1", "--stop-stage", "1", *words), 1)
+    assert "has mine_{recordings,supervisions}_{a,b,c}.jsonl.gz there" in line
+    assert "goes on with ./run.sh --stage 3" in line
+
+
+def test_a_corpus_of_ones_own_needs_a_configuration(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("prefix: mine\ntrain: [a]\ndev: [b]\ntest: [c]\nvocab_size: 77\n")
+    assert "--config is not given" in only_line(dry("--corpus", path), 2)
+
+
+def test_a_source_says_how_a_corpus_is_made(tmp_path):
+    path = tmp_path / "ours.yaml"
+    text = (RECIPE / "conf/corpus/mini_librispeech.yaml").read_text()
+    path.write_text(text.replace("vocab_size: 200", "vocab_size: 100"))
+    assert "local.download" in modules(dry("--stage", "0", "--stop-stage", "0", "--corpus", path))
 
 
 # Missing inputs.
@@ -388,14 +496,14 @@ def test_a_corpus_of_the_users_own(tmp_path):
 @pytest.mark.parametrize(
     "stage, maker",
     [
-        (1, 0), (3, 1), (5, 3), (6, 3), (7, 6), (8, 6), (9, 3), (10, 6), (11, 10), (13, 9),
+        (1, 0), (3, 1), (5, 3), (6, 3), (7, 6), (8, 6), (9, 3), (10, 6), (11, 6), (13, 9),
         (14, 13), (15, 13),
     ],
 )  # fmt: skip
 def test_a_missing_input_names_the_stage_that_makes_it(tmp_path, stage, maker):
     where = ["--data-dir", tmp_path / "data", "--exp-root", tmp_path / "exp"]
     line = only_line(run_sh("--stage", stage, "--stop-stage", stage, *where), 1)
-    assert f"is missing; make it with ./run.sh --stage {maker} --stop-stage {maker}" in line
+    assert f"is missing; make it with ./run.sh --stage {maker} --stop-stage {maker} " in f"{line} "
     assert f"--data-dir {tmp_path}/data" in line
     assert list(tmp_path.iterdir()) == []
 
