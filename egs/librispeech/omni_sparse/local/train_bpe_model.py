@@ -58,7 +58,8 @@ def train(text_path: Path, prefix: Path, vocab_size: int, model_type: str) -> No
     """
     try:
         spm.SentencePieceTrainer.train(
-            input=str(text_path),
+            # Not by the file's name, which would end at a comma.
+            sentence_iterator=iter(text_path.read_text(encoding="utf-8").rstrip("\n").split("\n")),
             model_prefix=str(prefix),
             vocab_size=vocab_size,
             model_type=model_type,

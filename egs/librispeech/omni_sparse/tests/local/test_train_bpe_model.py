@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,14 @@ def test_same_text_same_model(corpus, tmp_path, kind):
     tokens = (tmp_path / "kept" / "tokens.txt").read_text()
     assert (second / "tokens.txt").read_text() == tokens
     assert (second / "bpe.model").read_bytes() == kept
+
+
+@pytest.mark.parametrize("name", ["a, b", "50% of ä # b?", "a:b;c=-d", "[x]*", "it's $HOME"])
+def test_the_folder_may_have_any_name(corpus, tmp_path, name):
+    before = (train(corpus) / "tokens.txt").read_text()
+    moved = replace(corpus, data_dir=corpus.data_dir.rename(tmp_path / name))
+    shutil.rmtree(moved.data_dir / "lang_bpe_20")
+    assert (train(moved) / "tokens.txt").read_text() == before
 
 
 def test_vocabulary_larger_than_the_text_supports_says_the_largest(corpus, kind):
