@@ -552,7 +552,8 @@ fi
 if in_stages 15; then
   log "Stage 15: benchmark of what is exported"
   need "$exported/export" 13
-  run python3 -m omni_emformer.benchmark --exp-dir "$exported" "${data_options[@]}"
+  run python3 -m omni_emformer.benchmark --exp-dir "$exported" "${data_options[@]}" \
+    --on-the-fly-feats "$on_the_fly"
   finished "Stage 15 done: $exported/export/benchmark.md. Listen to it (SIZE: 0.9, units-4, front/3, ...):
     python3 -m omni_emformer.transcribe --exp-dir $exported --compare dense,SIZE FILE.wav"
 fi

@@ -58,8 +58,9 @@ def measure(folders: Sequence[Path], args: argparse.Namespace) -> dict:
     }
 
 
-def _sounds(args: argparse.Namespace, corpus: str) -> list[np.ndarray]:
-    """Utterances spread over the first test split."""
+def _sounds(args: argparse.Namespace, trained_on: str) -> list[np.ndarray]:
+    """Utterances spread over the first test split of the corpus that is named, or trained on."""
+    corpus = args.corpus or trained_on
     changes = {"corpus": corpus, "on_the_fly_feats": True}  # it is the sound that is wanted
     data = AsrDataModule.from_args(argparse.Namespace(**{**vars(args), **changes}))
     split = (args.splits or data.test_splits())[0]

@@ -18,6 +18,7 @@ from omni_emformer.benchmark.ways import WAYS, Times, interleave
 from omni_emformer.benchmark.wers import find_wers
 from omni_emformer.export import __main__ as export
 from omni_emformer.export.info import read_info
+from tests.conftest import RECIPE
 from tests.support.random_supernets import talkative_supernet
 
 SUBNETS = ["dense", "0.90"]
@@ -140,6 +141,14 @@ def test_all_ways_stream_every_utterance(exp_dir):
     found = interleave({("x", name): way(name) for name in heard}, sounds)
     assert heard == {"a": [4000, 9000, 4000], "b": [4000, 9000, 4000]}
     assert {name: len(times) for name, times in found.items()} == {("x", "a"): 2, ("x", "b"): 2}
+
+
+def test_sound_is_that_of_the_corpus_that_is_named(exp_dir, tmp_path, tiny_data):
+    path = tmp_path / "mine.yaml"
+    path.write_text((RECIPE / "conf/corpus/synthetic.yaml").read_text())
+    words = ["--exp-dir", str(exp_dir), "--corpus", str(path), "--data-dir", str(tiny_data)]
+    args = benchmark.get_parser().parse_args([*words, "--utterances", "3"])
+    assert len(measure._sounds(args, "a corpus that only a YAML file knows")) == 3
 
 
 def test_memory_of_a_model_is_measured_in_a_process_of_its_own(folder):
