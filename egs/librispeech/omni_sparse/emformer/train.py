@@ -32,8 +32,9 @@ from emformer.model import make_model, num_deployed_parameters
 from emformer.options import Parser, positive_float, positive_int, str2bool
 from emformer.training.distributed import Processes, start_processes
 from emformer.training.method import TrainingMethod
+from emformer.training.precision import DTYPES
 from emformer.training.rng import seed_everything
-from emformer.training.trainer import DTYPES, Trainer
+from emformer.training.trainer import Trainer
 
 
 def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:

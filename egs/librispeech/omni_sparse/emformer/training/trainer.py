@@ -33,11 +33,10 @@ from emformer.training.distributed import Processes, pick_device
 from emformer.training.loss import Batch
 from emformer.training.method import TrainingMethod
 from emformer.training.oom_scan import scan_for_out_of_memory
+from emformer.training.precision import DTYPES, check_dtype
 from emformer.training.progress import LossMeter, StepTimer, mean_losses
 from emformer.training.rng import get_rng_state, seed_everything, set_rng_state
 from emformer.training.schedule import Scheduler, make_optimizer
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class Trainer:
@@ -72,8 +71,7 @@ class Trainer:
         self.exp_dir, self.config, self.settings = exp_dir, config, config.training
         self.data, self.tokenizer, self.processes, self.seed = data, tokenizer, processes, seed
         self.device = pick_device(processes)
-        if dtype == "float16" and self.device.type == "cpu":
-            raise RecipeError("--dtype float16 needs a GPU; use bfloat16 or float32")
+        check_dtype(dtype, self.device)
         self._scan_oom = self.device.type == "cuda" if scan_oom is None else scan_oom
         self.cut_filter = self._filter("training", data.train_cuts())
         self._filter("validating", data.valid_cuts())
