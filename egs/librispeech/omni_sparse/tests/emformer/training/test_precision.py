@@ -14,7 +14,7 @@ from emformer.training.distributed import Processes
 from emformer.training.precision import DTYPES, check_dtype, cpu_has_bfloat16
 from omni_emformer.supernet.system import load_system
 from omni_emformer.train import method_of
-from tests.conftest import RECIPE
+from tests.support.processes import RECIPE
 from tests.support.training import words
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)

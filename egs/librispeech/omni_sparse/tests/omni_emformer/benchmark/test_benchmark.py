@@ -18,7 +18,7 @@ from omni_emformer.benchmark.ways import WAYS, Times, interleave
 from omni_emformer.benchmark.wers import find_wers
 from omni_emformer.export import __main__ as export
 from omni_emformer.export.info import read_info
-from tests.conftest import RECIPE
+from tests.support.processes import RECIPE
 from tests.support.random_supernets import talkative_supernet
 
 SUBNETS = ["dense", "0.90"]
