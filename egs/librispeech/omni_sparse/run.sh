@@ -277,8 +277,15 @@ for_each_run() {
 }
 
 # Mistakes are told before the first stage, not after hours of work.
+check_trained() {
+  local file
+  file=$(system_file "${!1}")
+  [ -f "$file" ] || fail "--${1//_/-}: there is no $file; see conf/systems"
+}
 check_settings() {
   local system files=()
+  if in_stages 12; then check_trained search_system; fi
+  if in_stages 13 || in_stages 14 || in_stages 15; then check_trained export_system; fi
   if in_stages 9 || in_stages 10 || in_stages 11; then
     for_each_run :
     for system in $systems; do files+=("$(system_file "$system")"); done

@@ -146,7 +146,8 @@ def test_a_run_from_before_this_setting_is_gone_on_with():
     config = Config.from_dict({})
     before = config.to_dict()
     del before["model"]["removed_units"]
-    state = {"config": before, "seed": 0, "tokens": ["a"], "normalization": "nmt_nfkc"}
+    state = {"config": before, "seed": 0, "tokens": ["a"]}
+    state |= {"normalization": "nmt_nfkc", "optimizer": {}}
     check_same_run(Path("epoch-1.pt"), state, config, 0, ["a"], "nmt_nfkc")
     small = Config.from_dict({"model": {"removed_units": ["0.ffn"]}})
     with pytest.raises(RecipeError, match="trained with model.removed_units .*, now .'0.ffn'"):
@@ -168,6 +169,7 @@ def test_units_that_no_layer_has_are_refused(removed, said):
 
 def test_a_run_with_other_normalisation_of_texts_is_another_run():
     config = Config.from_dict({})
-    state = {"config": config.to_dict(), "seed": 0, "tokens": ["a"], "normalization": "nmt_nfkc"}
+    state = {"config": config.to_dict(), "seed": 0, "tokens": ["a"]}
+    state |= {"normalization": "nmt_nfkc", "optimizer": {}}
     with pytest.raises(RecipeError, match="trained with another BPE model"):
         check_same_run(Path("epoch-1.pt"), state, config, 0, ["a"], "identity")

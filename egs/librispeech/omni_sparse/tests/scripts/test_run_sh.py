@@ -381,6 +381,14 @@ CHOICES = {
     "--subnets": "abc",
     "--export-subnets": "0.5 1.5",
     "--max-duration": "long",
+    "--num-epochs": "0",
+    "--nj": "0",
+    "--world-size": "0",
+    "--avg": "0",
+    "--train-jobs": "9" * 20,
+    "--stage": "9" * 20,
+    "--seeds": "1" * 23,
+    "--systems": "my/dense dense",
 }
 
 
@@ -390,11 +398,32 @@ def test_a_value_that_cannot_be_meant_ends_even_a_dry_run(option):
     assert option in line and CHOICES[option].split()[-1] in line
 
 
+@pytest.mark.parametrize("option", ["--avg", "--nj", "--dtype", "--systems", "--sweep-modes"])
+def test_nothing_is_no_value(option):
+    assert option in only_line(dry(option, ""), 2)
+
+
+@pytest.mark.parametrize("option, value", [("--dtype", "float32 float16"), ("--set", "k2,k2")])
+def test_one_choice_is_one_word(option, value):
+    assert f"{option} takes one of " in only_line(dry(option, value), 2)
+
+
+def test_seeds_and_systems_are_named_once():
+    assert "--seeds names 0 twice" in only_line(dry("--seeds", "0 00"), 2)
+    assert "--systems names omni twice" in only_line(dry("--systems", "dense,omni,my/omni.yaml"), 2)
+
+
+@pytest.mark.parametrize("option, stage", [("--search-system", "12"), ("--export-system", "13")])
+def test_an_unknown_system_ends_before_the_first_stage(option, stage):
+    line = only_line(dry("--stop-stage", stage, option, "nope"), 1)
+    assert f"{option}: there is no conf/systems/nope.yaml; see conf/systems" in line
+
+
 def test_choices_are_those_of_the_commands():
     """What the shell checks, it checks by the same words."""
     script = (RECIPE / "check_options.sh").read_text()
     found = {
-        name: words.split() for name, words in re.findall(r"^choices (\w+) (.*)$", script, re.M)
+        name: words.split() for name, words in re.findall(r"^choices? (\w+) (.*)$", script, re.M)
     }
     assert found["dtype"] == list(DTYPES)
     assert found["decoding_methods"] == found["sweep_methods"] == list(METHODS)

@@ -18,7 +18,6 @@ from omni_emformer.benchmark.ways import WAYS, Times, interleave
 from omni_emformer.benchmark.wers import find_wers
 from omni_emformer.export import __main__ as export
 from omni_emformer.export.info import read_info
-from tests.support.processes import RECIPE
 from tests.support.random_supernets import talkative_supernet
 
 SUBNETS = ["dense", "0.90"]
@@ -145,7 +144,9 @@ def test_all_ways_stream_every_utterance(exp_dir):
 
 def test_sound_is_that_of_the_corpus_that_is_named(exp_dir, tmp_path, tiny_data):
     path = tmp_path / "mine.yaml"
-    path.write_text((RECIPE / "conf/corpus/synthetic.yaml").read_text())
+    path.write_text(
+        "prefix: synthetic\ntrain: [train]\ndev: [dev]\ntest: [test-clean]\nvocab_size: 64\n"
+    )
     words = ["--exp-dir", str(exp_dir), "--corpus", str(path), "--data-dir", str(tiny_data)]
     args = benchmark.get_parser().parse_args([*words, "--utterances", "3"])
     assert len(measure._sounds(args, "a corpus that only a YAML file knows")) == 3
