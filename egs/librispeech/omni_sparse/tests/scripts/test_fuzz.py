@@ -115,7 +115,8 @@ def test_mutated_options_of_run_sh_end_well_or_in_a_line():
     rng, names = random.Random(1), options()
     values = ["0", "1", "-1", "true", "false", "yes", "", " ", "a b", "0,0.5", "0 0.5 front/3", "*",
               "$(echo x)", "`x`", "'", '"', "\\", "--", "-x", "1e9", "0x1", "ä", "a;b", "a\nb",
-              "%s%n", "08", "3 3", "params bytes", "x/dense.yaml dense", "\t", "synthetic", "greedy_search", "float32", "9" * 30]  # fmt: skip
+              "%s%n", "08", "3 3", "params bytes", "x/dense.yaml dense", "\t",
+              "synthetic", "greedy_search", "float32", "9" * 30]  # fmt: skip
     words = []
     for _ in range(600):
         one = []
