@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 # need their markers, too.
 _COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A5C00",
-    "#882255", "#777777", "#44AA99", "#332288",
+    "#882255", "#777777", "#44AA99", "#332288", "#A6761D", "#666633", "#9467BD", "#E7298A",
 )  # fmt: skip
-_MARKERS = "os^DvPX<>hp*"
+_MARKERS = "os^DvPX<>hp*dH8"
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,6 @@ def test_another_methods_state_is_refused():
     [
         ({"sizes": [4]}, "layers.sizes has 4; a size is a share of the 4 units"),
         ({"heads": ["tail"]}, "layers.heads rule 'tail' finds no module"),
-        ({"selector": {"name": "best"}}, "selector 'best' is unknown"),
     ],
 )
 def test_impossible_settings_are_the_users_to_mend(changes, said):

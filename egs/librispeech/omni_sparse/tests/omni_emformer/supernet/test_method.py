@@ -79,7 +79,6 @@ def test_what_is_covered_is_logged(caplog):
 @pytest.mark.parametrize(
     "changes, said",
     [
-        ({"max_sparsity": 1.5}, r"max_sparsity is 1.5; it must lie in \[0, 1\)"),
         ({"include": ["zipformer"]}, "include rule 'zipformer' matches none of the model's"),
         ({"pattern": "64x1"}, r"encoder.emformer.*weight of shape \(32, 16\) has no block"),
     ],
