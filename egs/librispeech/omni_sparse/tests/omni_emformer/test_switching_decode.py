@@ -108,7 +108,7 @@ def test_a_result_tells_of_all_levels(decode):
 
 
 def test_what_cannot_be_switched_is_refused(decode, corpus, tmp_path):
-    with pytest.raises(RecipeError, match="level 1.5: "):
+    with pytest.raises(SystemExit):
         decode("--subnets", "1.5")
     write_checkpoint(tmp_path, supernet=False)
     with pytest.raises(RecipeError, match="holds no supernet; there is one level only"):

@@ -303,8 +303,6 @@ def test_a_split_is_loaded_once(omni, run, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--subnets", "1.0"], "level 1.0: "),
-        (["--subnets", "-0.5"], "level -0.5: "),
         (["--subnets", "0.5", "0.501"], "--subnets 0.5 0.501: both are called 0.50"),
         (["--splits", "test-c"], "--splits test-c: corpus .* has .*test-a"),
         (["--epoch", "9"], "epoch-9.pt: no such checkpoint"),
@@ -326,7 +324,10 @@ def test_a_missing_experiment_is_not_made(run, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    [["--colour", "1"], ["--compare-encoders", "true"], ["--methods", "viterbi"], ["all"]],
+    [
+        ["--colour", "1"], ["--compare-encoders", "true"], ["--methods", "viterbi"], ["all"],
+        ["--subnets", "1.0"], ["--subnets", "-0.5"], ["--subnets", "0,x"],
+    ],
 )
 def test_an_option_it_has_not_is_a_usage_error(omni, run, words, capsys):
     with pytest.raises(SystemExit) as e:
