@@ -79,7 +79,7 @@ What to run on
   --exp-root DIR      X (default: exp/<corpus>); its folders are <system>, <system>-<level>,
                       <system>-seed<N> and <system>-<level>-seed<N>
   --systems "dense omni dsnn pruned small_dense shallow simple_top_k iterative_zero_out random_mask
-             one_shot"  files of conf/systems, or YAML files of your own
+             one_shot calibrated"  files of conf/systems, or YAML files of your own
                       (default: dense omni one_shot)
   --seeds "0 1 2"     each system is trained with each (default: 0)
   --config FILE       model and training settings of all systems (default: what the corpus's file
@@ -99,7 +99,8 @@ Decoding
   --decoding-methods "greedy_search modified_beam_search fast_beam_search"  --beam-size N
 
 Sweep and report
-  --subnets "0 0.5 0.9"  sparsities or names of supernets and one_shot (default: those that the system validates)
+  --subnets "0 0.5 0.9"  sparsities or names, of supernets and what is pruned (default: those that the
+                      system validates)
   --sweep-methods "greedy_search modified_beam_search"
   --sweep-modes "simulated chunk-wise"  (default: chunk-wise)
   --report-dir DIR    of RESULTS.md and its plots (default: X)
@@ -247,7 +248,7 @@ section_of() {
   like=$(sed -n 's/^like: *\([^ #]*\).*/\1/p' "$file")
   [ -n "$like" ] && grep "^$section:" "$(dirname "$file")/$like"
 }
-is_one_shot() { section_of one_shot "$1" > /dev/null; }
+is_one_shot() { section_of '\(one_shot\|calibrated\)' "$1" > /dev/null; }
 
 # The folder of a system's training of a seed, at a level (- for systems without).
 folder_of() {
@@ -479,7 +480,7 @@ sweep_run() {
   options+=("${sweep_options[@]}")
   # Only a supernet and what is pruned by its kind of settings have levels to choose from.
   if [ -n "$subnets" ] && [ "$level" = - ] && ! section_of layers "$file" > /dev/null &&
-    section_of '\(sparsity\|one_shot\)' "$file" > /dev/null; then
+    section_of '\(sparsity\|one_shot\|calibrated\)' "$file" > /dev/null; then
     # shellcheck disable=SC2206
     options+=(--subnets $subnets)
   fi

@@ -35,7 +35,7 @@ def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMet
     Raises:
       RecipeError: It is not trained.
     """
-    if system.one_shot is not None:
+    if not system.is_trained:
         raise RecipeError(
             f"system {system.name} prunes the dense model and is not trained; the sweep makes it"
         )

@@ -10,11 +10,11 @@ from emformer.decoding.model import DecodingInfo
 from emformer.errors import RecipeError
 from emformer.model import Transducer
 from emformer.scoring.results import DENSE
-from omni_emformer.export.checkpoint import write_checkpoint
 from omni_emformer.export.info import read_info, write_info
 from omni_emformer.export.onnx_export import write_onnx
 from omni_emformer.export.torchscript import write_torchscript
 from omni_emformer.runtime.model import pack_transducers
+from omni_emformer.supernet.plain_checkpoint import write_checkpoint
 from omni_plugin.export import new_folder
 from omni_plugin.runtime import VALUE_TYPES
 

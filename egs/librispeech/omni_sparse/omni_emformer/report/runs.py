@@ -21,6 +21,7 @@ _FIXED = {
     "dense": Style("#000000", "o"),
     "omni": Style("#0072B2", "s"),
     "one_shot": Style("#D55E00", "^"),
+    "calibrated": Style("#F0027F", "*"),
     "pruned": Style("#009E73", "D"),
     "small_dense": Style("#CC79A7", "P"),
     "random_mask": Style("#E69F00", "X"),

@@ -8,8 +8,10 @@ import math
 import re
 from pathlib import Path
 
+from omni_emformer.supernet.calibrated_subnets import CalibratedSubnets
 from omni_emformer.supernet.layer_subnets import LayerSubnets
 from omni_emformer.supernet.subnets import Subnets
+from omni_emformer.supernet.system import load_system
 from omni_emformer.supernet.system_file import read_system
 
 _NAME = re.compile(r"dense|units-\d+(_0\.\d+)?|[a-z][a-z-]*/\d+")
@@ -88,5 +90,8 @@ def open_subnets(options: argparse.Namespace, system: Path | None = None) -> Sub
     Raises:
       RecipeError: There is no such experiment or checkpoint, or the system does not fit it.
     """
-    of_layers = "layers" in read_system(options.exp_dir)
-    return LayerSubnets(options) if of_layers else Subnets(options, system)
+    if "layers" in read_system(options.exp_dir):
+        return LayerSubnets(options)
+    if system is not None and (found := load_system(system)).calibrated is not None:
+        return CalibratedSubnets(options, found)
+    return Subnets(options, system)

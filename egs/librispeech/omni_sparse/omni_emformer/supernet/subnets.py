@@ -30,10 +30,13 @@ class Subnets:
     Attributes:
       model, info: The model as it was trained. One that was made small for a level has its name.
       one_shot: Whether it was trained without a supernet.
+      pruned_by: Name, in files and results, of how such a model is pruned.
 
     Raises:
       RecipeError: No such checkpoint; it has a supernet of its own beside ``system``.
     """
+
+    pruned_by = "one-shot"
 
     def __init__(self, options: argparse.Namespace, system: Path | None = None) -> None:
         self._exp_dir: Path = options.exp_dir
@@ -85,12 +88,12 @@ class Subnets:
             self._warn_beyond(level)
         try:
             subnet = self._named(level) if isinstance(level, str) else self.supernet.subnet(level)
-            model = self.supernet.baked_model(subnet)
+            model = self._make(subnet)
         except OmniError as e:
             raise RecipeError(f"level {level}: {e}") from e
         tail = f"_{level.replace('/', '-')}" if level == subnet.name else f"_sparsity-{subnet.name}"
         if self.one_shot:
-            tail = f"_one-shot-{self.supernet.pattern.name.replace(':', 'of')}{tail}"
+            tail = f"_{self.pruned_by}-{self.supernet.pattern.name.replace(':', 'of')}{tail}"
         info = dataclasses.replace(self.info, subnet=subnet.name, tail=self.info.tail + tail)
         info.measure(model)
         return model, info
@@ -102,6 +105,10 @@ class Subnets:
                 f"sparsity {level:g} is beyond what {self.info.checkpoint} was trained for, "
                 f"{trained:g}: expect no good of it"
             )
+
+    def _make(self, subnet: SubNet) -> Transducer:
+        """A copy of the model that is a sub-network; may raise OmniError."""
+        return self.supernet.baked_model(subnet)
 
     def _named(self, name: str) -> SubNet:
         from omni_emformer.supernet.fronts import find_point  # needs optuna

@@ -11,6 +11,7 @@ from typing import Any
 from emformer.config import Config
 from emformer.errors import RecipeError
 from emformer.yaml_file import read_yaml
+from omni_emformer.supernet.calibrated_settings import RecipeCalibration
 from omni_emformer.supernet.small_dense import narrower, shallower
 from omni_plugin import OmniError, SparsitySettings
 from omni_plugin.layer_selection import LayerSelectionSettings
@@ -27,6 +28,7 @@ class System:
       sparsity: Settings of its supernet; None for none.
       layers: Settings of its layer selection, with ``sparsity`` or alone; None for none.
       one_shot: How it prunes the dense model; such a system has no training of its own.
+      calibrated: The same in closed form, by the dense model's outputs on some training speech.
       match_sparsity: Its model is dense and narrower, with as many parameters as this sparsity
         leaves at a level; see :func:`omni_emformer.supernet.small_dense.narrower`.
       match_depth: Its model is dense and has fewer layers: a level is the share left out.
@@ -39,11 +41,17 @@ class System:
     sparsity: SparsitySettings | None = None
     layers: LayerSelectionSettings | None = None
     one_shot: SparsitySettings | None = None
+    calibrated: RecipeCalibration | None = None
     match_sparsity: SparsitySettings | None = None
     match_depth: bool = False
     model: Mapping[str, Any] = field(default_factory=dict)
     levels: tuple[float, ...] = ()
     level: float | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has a training of its own."""
+        return self.one_shot is None and self.calibrated is None
 
     def at(self, level: float | None) -> System:
         """The system of one training.
@@ -105,11 +113,13 @@ def load_system(path: str | Path) -> System:
         for name in _OF_SPARSITY:
             if name in given:
                 given[name] = SparsitySettings.from_dict(given[name], name)
+        if "calibrated" in given:
+            given["calibrated"] = RecipeCalibration.from_dict(given["calibrated"])
         if "layers" in given:
             given["layers"] = LayerSelectionSettings.from_dict(given["layers"])
     except OmniError as e:
         raise RecipeError(f"{path}: {e}") from e
-    kinds = [name for name in (*_OF_SPARSITY, "match_depth") if given.get(name)]
+    kinds = [name for name in (*_OF_SPARSITY, "calibrated", "match_depth") if given.get(name)]
     if "layers" in given and kinds != ["sparsity"]:
         kinds.append("layers")
     if len(kinds) > 1:
@@ -144,7 +154,7 @@ def _levels(path: Path, levels: Any, kind: str = "") -> tuple[float, ...]:
         if kind.startswith("match"):
             raise RecipeError(f"{path}: {kind} needs levels")
         return ()
-    if kind in ("", "one_shot", "layers"):
+    if kind in ("", "one_shot", "calibrated", "layers"):
         raise RecipeError(f"{path}: levels need sparsity, match_sparsity or match_depth")
     if not (isinstance(levels, list) and all(isinstance(x, float) and 0 < x < 1 for x in levels)):
         raise RecipeError(f"{path}: levels is {levels!r}; give a list of numbers between 0 and 1")

@@ -7,7 +7,8 @@ have changed: a result carries fingerprints of its weights and its references. E
 encoder serves all methods.
 
 A model that was trained without a supernet is pruned in one shot, by the settings of --system:
-its level 0 is the model itself, the others are results of the system --one-shot-name.
+its level 0 is the model itself, the others are results of the system --one-shot-name. A system of
+calibrated pruning needs the training features, too.
 
 Usage:
   python3 -m omni_emformer.sweep --exp-dir exp/synthetic/omni
@@ -54,9 +55,9 @@ def get_parser() -> argparse.ArgumentParser:
     add_system_option(parser)
     parser.add_argument(
         "--one-shot-name",
-        default="one_shot",
         metavar="NAME",
-        help="system of the pruned sub-networks of such a model in results (default one_shot)",
+        help="system of the pruned sub-networks of such a model in results (default: one_shot, or "
+        "the name of a calibrated system)",
     )
     parser.add_argument(
         "--subnets",

@@ -99,7 +99,9 @@ class ExperimentSweep:
     def _variant(self, level: float) -> Variant:
         _, info = self.subnets.make(level)
         one_shot = self.subnets.one_shot and level != 0
-        name = self.args.one_shot_name if one_shot else self.args.system_name
+        name = self.args.system_name
+        if one_shot:
+            name = self.args.one_shot_name or self.subnets.pruned_by.replace("-", "_")
         return Variant(name, info.subnet, info.weights)
 
     def cells(self) -> list[Cell]:

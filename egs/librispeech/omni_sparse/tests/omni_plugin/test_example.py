@@ -52,7 +52,7 @@ def test_the_other_snippets_of_the_page_run(monkeypatch):
     # What the snippets register is gone again after this test.
     monkeypatch.setitem(SAMPLERS, "dense-and-one", None)
     monkeypatch.setitem(RAMPS, "stairs", None)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names: dict = {}
     for block in blocks[1:]:
         exec(block, names)

@@ -14,8 +14,8 @@ from emformer.experiment.checkpoint import load_checkpoint
 from emformer.scoring.results import read_results
 from emformer.scoring.wer import read_recogs
 from omni_emformer.export import __main__ as export
-from omni_emformer.export.checkpoint import write_checkpoint
 from omni_emformer.supernet.layer_subnets import LayerSubnets, layer_subnet_loader
+from omni_emformer.supernet.plain_checkpoint import write_checkpoint
 from tests.support import training
 from tests.support.layer_trainings import trainer
 from tests.support.random_supernets import talkative_selection
