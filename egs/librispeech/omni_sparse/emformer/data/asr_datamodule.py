@@ -145,16 +145,18 @@ class AsrDataModule:
 
         Args:
           cut_filter: Decides which cuts are trained on.
-          config: ``max_duration``, ``num_buckets``, ``num_workers``.
+          config: ``max_duration``, ``num_buckets``, ``num_workers``, ``shortest_first``.
           seed: The run's seed.
           epoch: From 1.
           skip: Batches at the head of the epoch that an interrupted run has had already.
           rank, world_size: The DDP rank and their number.
         """
         sampler = self.train_sampler(cut_filter, config, seed, epoch, rank, world_size)
+        shortest_first = config.shortest_first if epoch == 1 else 0
+        shuffled = ShuffledBatches(sampler, f"{seed} {epoch}", shortest_first)
         return DataLoader(
             self.train_dataset(seed, epoch),
-            sampler=_Skip(ShuffledBatches(sampler, f"{seed} {epoch}"), skip),
+            sampler=_Skip(shuffled, skip),
             batch_size=None,
             num_workers=config.num_workers,
             prefetch_factor=8 if config.num_workers else _NO_PREFETCH,
@@ -274,24 +276,47 @@ class ShuffledBatches(torch.utils.data.Sampler):
       sampler: Gives batches.
       key: The order is a function of it. DDP ranks share it, so that they go on having batches of
         like lengths at the same time.
+      shortest_first: Batches at the start that are the shortest of those held, in order of length.
       buffer_size: Batches held to choose from; a corpus of fewer is shuffled as a whole.
     """
 
-    def __init__(self, sampler, key: str, buffer_size: int = 2000) -> None:
+    def __init__(self, sampler, key: str, shortest_first: int = 0, buffer_size: int = 2000) -> None:
         self.sampler, self.key, self.buffer_size = sampler, key, buffer_size
+        self.shortest_first = shortest_first
 
     def __iter__(self) -> Iterator[CutSet]:
         rng = random.Random(self.key)
         held: list[CutSet] = []
+        shortest = self.shortest_first
         for batch in self.sampler:
-            if len(held) == self.buffer_size:
-                chosen = rng.randrange(self.buffer_size)
-                yield held[chosen]
-                held[chosen] = batch
-            else:
+            if shortest and len(held) == self.buffer_size:
+                yield from _take_shortest(held, shortest)
+                shortest = 0
+            if len(held) < self.buffer_size:
                 held.append(batch)
+                continue
+            chosen = rng.randrange(self.buffer_size)
+            yield held[chosen]
+            held[chosen] = batch
+        yield from _take_shortest(held, shortest)
         rng.shuffle(held)
         yield from held
+
+
+def _take_shortest(batches: list[CutSet], number: int) -> list[CutSet]:
+    """Removes the shortest batches from a list and returns them, the shortest first."""
+    if not number:
+        return []
+    by_length = sorted(range(len(batches)), key=lambda i: _longest(batches[i]))[:number]
+    taken = [batches[i] for i in by_length]
+    for i in sorted(by_length, reverse=True):
+        del batches[i]
+    return taken
+
+
+def _longest(batch: CutSet) -> float:
+    """Seconds of a batch's longest cut: what the others are padded to."""
+    return max(cut.duration for cut in batch)
 
 
 class _Skip(torch.utils.data.Sampler):

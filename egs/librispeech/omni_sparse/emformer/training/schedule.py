@@ -37,7 +37,7 @@ def make_optimizer(model: Transducer, config: TrainingConfig) -> AdamW:
         return AdamW(groups, lr=config.base_lr, betas=_BETAS)
     matrices = [p for p in decayed if id(p) in hidden]
     groups.append({"params": matrices, "weight_decay": decay, "muon": True})
-    return MuonAdamW(groups, config.base_lr, _BETAS)
+    return MuonAdamW(groups, config.base_lr, _BETAS, config.muon_momentum)
 
 
 def learning_rate_factor(config: TrainingConfig, update: int, total_updates: int) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from lhotse import CutSet, Recording
+from lhotse import CutSet, MonoCut, Recording
 from lhotse.features.io import NumpyFilesWriter
 
 from emformer.config import load_config
@@ -327,7 +327,7 @@ def test_a_switch_takes_true_or_false(option, capsys):
 @pytest.mark.parametrize("buffer_size", [1, 7, 1000])
 def test_shuffling_keeps_every_batch_once(buffer_size):
     batches = list(range(50))
-    found = list(ShuffledBatches(batches, "key", buffer_size))
+    found = list(ShuffledBatches(batches, "key", buffer_size=buffer_size))
     assert sorted(found) == batches
     assert (found == batches) == (buffer_size == 1)
 
@@ -336,3 +336,39 @@ def test_the_order_is_a_function_of_the_key():
     first = list(ShuffledBatches(range(50), "0 1"))
     assert list(ShuffledBatches(range(50), "0 1")) == first
     assert list(ShuffledBatches(range(50), "0 2")) != first
+
+
+def batches_of(*seconds: float) -> list[list[MonoCut]]:
+    """Batches of two cuts, the longer of each as long as said."""
+    return [[MonoCut(f"{s}", 0, s / 2, 0), MonoCut(f"{s}+", 0, s, 0)] for s in seconds]
+
+
+def test_the_shortest_batches_can_come_first():
+    batches = batches_of(3, 9, 1, 7, 2, 8, 5)
+    found = list(ShuffledBatches(batches, "key", shortest_first=3))
+    assert [batch[1].duration for batch in found[:3]] == [1, 2, 3]
+    assert sorted(batch[1].duration for batch in found[3:]) == [5, 7, 8, 9]
+
+
+def test_the_shortest_are_those_of_the_batches_held():
+    batches = batches_of(3, 9, 1, 7, 2, 8, 5)
+    found = [b[1].duration for b in ShuffledBatches(batches, "key", 2, buffer_size=4)]
+    assert found[:2] == [1, 3] and sorted(found) == [1, 2, 3, 5, 7, 8, 9]
+
+
+def test_more_shortest_ones_than_batches_are_all_in_order():
+    found = [b[1].duration for b in ShuffledBatches(batches_of(3, 1, 2), "key", 10)]
+    assert found == [1, 2, 3]
+
+
+def test_the_first_epoch_begins_with_the_shortest_and_later_ones_do_not(data, config, cut_filter):
+    settings = config.with_training(shortest_first=3).training
+
+    def lengths(epoch: int, settings) -> list[int]:
+        loader = data.train_dataloader(cut_filter, settings, 0, epoch)
+        return [batch["inputs"].size(1) for batch in loader]
+
+    first = lengths(1, settings)
+    assert first[:3] == sorted(first)[:3]
+    assert sorted(first) == sorted(lengths(1, config.training))
+    assert lengths(2, settings) == lengths(2, config.training)

@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from emformer.config import ModelConfig, TrainingConfig
+from emformer.model import make_model
 from emformer.training.muon import MuonAdamW, orthogonalized
+from emformer.training.schedule import make_optimizer
 
 
 def groups_of(model: nn.Module, muon: bool = True) -> list[dict]:
@@ -136,3 +139,13 @@ def test_it_goes_on_from_a_saved_state(model):
     step(model, one, 2)
     step(other, again, 2)
     assert torch.equal(model[0].weight, other[0].weight)
+
+
+def test_the_momentum_is_the_configurations():
+    model = make_model(ModelConfig(encoder_dim=8, num_heads=2, ffn_dim=16, num_layers=1), 10)
+    optimizer = make_optimizer(model, TrainingConfig(optimizer="muon", muon_momentum=0.5))
+    matrix = model.encoder.emformer.emformer_layers[0].attention.out_proj.weight
+    for _ in range(2):
+        matrix.grad = torch.ones_like(matrix)
+        optimizer.step()
+    torch.testing.assert_close(optimizer.state[matrix]["momentum"], torch.full((8, 8), 1.5))
