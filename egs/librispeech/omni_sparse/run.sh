@@ -78,8 +78,8 @@ What to run on
   --data-dir DIR      D (default: data/<corpus>)
   --exp-root DIR      X (default: exp/<corpus>); its folders are <system>, <system>-<level>,
                       <system>-seed<N> and <system>-<level>-seed<N>
-  --systems "dense omni dsnn pruned small_dense shallow simple_top_k iterative_zero_out random_mask
-             one_shot calibrated"  files of conf/systems, or YAML files of your own
+  --systems "dense omni dsnn pruned chain small_dense shallow simple_top_k iterative_zero_out
+             random_mask one_shot calibrated"  files of conf/systems, or YAML files of your own
                       (default: dense omni one_shot)
   --seeds "0 1 2"     each system is trained with each (default: 0)
   --config FILE       model and training settings of all systems (default: what the corpus's file
@@ -249,6 +249,7 @@ section_of() {
   [ -n "$like" ] && grep "^$section:" "$(dirname "$file")/$like"
 }
 is_one_shot() { section_of '\(one_shot\|calibrated\)' "$1" > /dev/null; }
+is_chain() { section_of chain "$1" > /dev/null; }
 
 # The folder of a system's training of a seed, at a level (- for systems without).
 folder_of() {
@@ -266,7 +267,7 @@ for_each_run() {
       file=$(system_file "$system")
       [ -e "$file" ] || fail "--systems: there is no $file; see conf/systems"
       name=$(basename "${file%.*}")
-      if is_one_shot "$file" && [[ " $systems " != *" dense "* ]]; then
+      if { is_one_shot "$file" || is_chain "$file"; } && [[ " $systems " != *" dense "* ]]; then
         fail_usage "--systems: $system prunes the dense model; name dense, too"
       fi
       own_levels=$(section_of levels "$file" | sed -n 's/.*\[\(.*\)\].*/\1/p' | tr ',' ' ') || true
@@ -408,12 +409,20 @@ start_training() {
   fi
 }
 
+chain_of="" chain_start=""  # the chain that is under way, and what its next level goes on from
+
 train_run() {
   local name=$1 file=$2 seed=$3 level=$4 folder=$5 options=()
   if is_one_shot "$file" || [ "$folder" = "$exp_dir" ]; then  # made of E; E itself, of stage 6
     return
   fi
   [ "$level" = - ] || options=(--level "$level")
+  if is_chain "$file"; then
+    finish_beside  # it goes on from the level before, or from the dense model
+    [ "$chain_of" = "$name $seed" ] || chain_start=$(folder_of dense "$seed" -)
+    options+=(--start-from "$chain_start")
+    chain_of="$name $seed" chain_start=$folder
+  fi
   log "$name, seed $seed: $folder"
   start_training "$(basename "$folder")" "${launcher[@]}" -m omni_emformer.train --system "$file" \
     "${options[@]}" --config "$config" --exp-dir "$folder" --seed "$seed" "${train_options[@]}"

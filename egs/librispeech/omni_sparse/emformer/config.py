@@ -139,6 +139,8 @@ class TrainingConfig:
 
     Args:
       num_epochs: Passes over the training set.
+      epoch_share: Share of the training set's batches that make an epoch, others in each. For a
+        training that goes on from a trained model and is done before it has seen everything.
       max_duration: Seconds of audio in a batch, padding included (a DDP rank's share).
       base_lr: Highest learning rate.
       optimizer: ``adamw``, or ``muon`` for the matrices of the encoder's layers and AdamW for the
@@ -174,6 +176,7 @@ class TrainingConfig:
     """
 
     num_epochs: int = 10
+    epoch_share: float = 1.0
     max_duration: float = 60.0
     base_lr: float = 3e-3
     optimizer: str = "adamw"
@@ -212,6 +215,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value not in known:
                 raise RecipeError(f"training.{name} is {value!r}; it must be {' or '.join(known)}")
+        if not 0 < self.epoch_share <= 1:
+            raise RecipeError(f"training.epoch_share is {self.epoch_share}; it must lie in (0, 1]")
         if self.muon_momentum >= 1:
             raise RecipeError(
                 f"training.muon_momentum is {self.muon_momentum}; it must lie in [0, 1)"

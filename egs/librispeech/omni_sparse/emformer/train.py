@@ -28,7 +28,7 @@ from emformer.experiment.checkpoint import load_checkpoint, numbered
 from emformer.experiment.description import describe_experiment
 from emformer.experiment.logs import setup_logging
 from emformer.experiment.same_run import check_same_run
-from emformer.model import make_model, num_deployed_parameters
+from emformer.model import Transducer, make_model, num_deployed_parameters
 from emformer.options import Parser, positive_float, positive_int, str2bool
 from emformer.training.distributed import Processes, start_processes
 from emformer.training.method import TrainingMethod
@@ -113,14 +113,25 @@ def make_trainer(
     processes: Processes,
     method_class: Callable[[TrainingConfig, int], TrainingMethod],
     inputs: Inputs | None = None,
+    prepare: Callable[[Transducer], None] | None = None,
 ) -> Trainer:
-    """A trainer of the options; ``method_class`` says what a step trains."""
+    """A trainer of the options.
+
+    Args:
+      args: The options.
+      processes: This process's place among the run's.
+      method_class: Says what a step trains.
+      inputs: What the options name; read by default.
+      prepare: Changes the new model's weights before the method sees them.
+    """
     config, data, tokenizer = inputs or read_inputs(args)
     data.check_found()
     # The initial weights are the same on all ranks.
     seed_everything(args.seed, "weights")
     model = make_model(config.model, tokenizer.get_piece_size())
     logging.info(f"number of model parameters: {num_deployed_parameters(model)}")
+    if prepare is not None:
+        prepare(model)
     trainer = Trainer(
         args.exp_dir,
         config,

@@ -6,6 +6,8 @@ Usage:
     --exp-dir exp/synthetic/omni
   python3 -m omni_emformer.train --system conf/systems/pruned.yaml --level 0.7 \\
     --exp-dir exp/synthetic/pruned-0.70
+  python3 -m omni_emformer.train --system conf/systems/chain.yaml --level 0.5 \\
+    --start-from exp/synthetic/dense --exp-dir exp/synthetic/chain-0.50
 
 The same command goes on where an interrupted run was. Beside what dense training leaves in the
 experiment's folder, there is system.yaml, the system as it was trained.
@@ -23,6 +25,7 @@ from emformer.experiment.logs import setup_logging
 from emformer.train import find_finished, get_parser, make_trainer, read_inputs, say_finished
 from emformer.training.distributed import start_processes
 from emformer.training.method import TrainingMethod
+from omni_emformer.supernet.chain import Start, check_start
 from omni_emformer.supernet.layer_method import LayerMethod
 from omni_emformer.supernet.method import OmniMethod
 from omni_emformer.supernet.system import System, load_system
@@ -50,17 +53,24 @@ def main() -> None:
     parser.set_defaults(exp_dir=Path("exp/synthetic/omni"))
     parser.add_argument("--system", type=Path, default=Path("conf/systems/omni.yaml"))
     parser.add_argument("--level", type=float, help="which one, of a system with levels")
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        help="the experiment that a level of a chain goes on from: the level before, or dense",
+    )
     args = parser.parse_args()
     processes = start_processes()
     system = load_system(args.system).at(args.level)
     method = method_of(system, args.seed, processes.rank)
+    check_start(system, args.start_from)
     check_same_system(args.exp_dir, system, args.seed)
     inputs = read_inputs(args, system.configure)
     if read_system(args.exp_dir) and find_finished(args, inputs):
         say_finished(args, inputs, processes)
     else:
         setup_logging(args.exp_dir / "log", "train", processes.rank)
-        trainer = make_trainer(args, processes, method, inputs)
+        start = Start(system, args, inputs.data) if system.chain else None
+        trainer = make_trainer(args, processes, method, inputs, start)
         if processes.is_main:
             write_system(args.exp_dir, system, args.seed)
         trainer.fit()

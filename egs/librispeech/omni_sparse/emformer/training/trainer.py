@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,7 @@ class Trainer:
         return found
 
     def _count_batches(self) -> int:
+        """Batches of an epoch."""
         sampler = self.data.train_sampler(
             self.cut_filter,
             self.settings,
@@ -161,7 +163,7 @@ class Trainer:
             self.processes.rank,
             self.processes.world_size,
         )
-        return sum(1 for _ in sampler)
+        return max(1, round(sum(1 for _ in sampler) * self.settings.epoch_share))
 
     # One epoch, one update.
 
@@ -186,7 +188,7 @@ class Trainer:
         )
         meter = LossMeter()
         self.timer.start()
-        for raw in loader:
+        for raw in islice(loader, self.updates_per_epoch - self.batches_done):
             self.timer.data_arrived()
             seed_everything(self.seed, self.processes.rank, self.update)
             grad_norm = self.train_step(self.make_batch(raw), meter)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from emformer.scoring.results import Result
 from omni_emformer.report.runs import Runs
@@ -36,7 +36,10 @@ class Cost:
 
 
 def cost_of(runs: Runs, label: str) -> Cost | None:
-    """What a system cost; None if it has no training of its own."""
+    """What a system cost; None if it has no training of its own.
+
+    Where it goes on from the reference, that is a part of it: a size, and its training.
+    """
     if runs.is_untrained(label):
         return None
     trained: list[Result] = [e.newest for e in runs.systems[label]]
@@ -46,4 +49,8 @@ def cost_of(runs: Runs, label: str) -> Cost | None:
         return sum(getattr(r, name) for r in trained) / seeds
 
     numbers = [mean(f"train_{name}") for name in ("updates", "passes", "cost", "seconds")]
-    return Cost(len(runs.networks(label)), len(trained) / seeds, *numbers)
+    cost = Cost(len(runs.networks(label)), len(trained) / seeds, *numbers)
+    if not any(e.goes_on for e in runs.systems[label]):
+        return cost
+    start = cost_of(runs, runs.reference)
+    return Cost(*(own + its for own, its in zip(astuple(cost), astuple(start), strict=True)))

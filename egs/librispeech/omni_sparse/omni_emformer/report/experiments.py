@@ -25,6 +25,7 @@ from emformer.scoring.references import (
 )
 from emformer.scoring.results import DENSE, Result, read_results
 from omni_emformer.report.conditions import Conditions, read_conditions
+from omni_emformer.supernet.system_file import read_system
 from omni_emformer.sweep.record import read_sweep
 
 # Names of validation losses in metrics.jsonl: of the model itself, and of its sub-networks of fewer
@@ -74,6 +75,11 @@ class Experiment:
             return str(json.loads((self.folder / "environment.json").read_text())["git_revision"])
         except (OSError, ValueError, KeyError, TypeError):
             return "unknown"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its training went on from another's: a step of a chain."""
+        return "chain" in read_system(self.folder)
 
     def coverage(self, system: str) -> dict | None:
         """What the sweep's pattern covers: ``pattern``, ``num_weights``, ``num_params``."""

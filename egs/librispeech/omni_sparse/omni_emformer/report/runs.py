@@ -23,6 +23,7 @@ _FIXED = {
     "one_shot": Style("#D55E00", "^"),
     "calibrated": Style("#F0027F", "*"),
     "pruned": Style("#009E73", "D"),
+    "chain": Style("#A6761D", "p"),
     "small_dense": Style("#CC79A7", "P"),
     "random_mask": Style("#E69F00", "X"),
     "dsnn": Style("#56B4E9", "v"),

@@ -12,6 +12,7 @@ from emformer.config import Config
 from emformer.errors import RecipeError
 from emformer.yaml_file import read_yaml
 from omni_emformer.supernet.calibrated_settings import RecipeCalibration
+from omni_emformer.supernet.chain_settings import ChainSettings
 from omni_emformer.supernet.small_dense import narrower, shallower
 from omni_plugin import OmniError, SparsitySettings
 from omni_plugin.layer_selection import LayerSelectionSettings
@@ -29,6 +30,7 @@ class System:
       layers: Settings of its layer selection, with ``sparsity`` or alone; None for none.
       one_shot: How it prunes the dense model; such a system has no training of its own.
       calibrated: The same in closed form, by the dense model's outputs on some training speech.
+      chain: How each level's training goes on from the one before, with ``sparsity``.
       match_sparsity: Its model is dense and narrower, with as many parameters as this sparsity
         leaves at a level; see :func:`omni_emformer.supernet.small_dense.narrower`.
       match_depth: Its model is dense and has fewer layers: a level is the share left out.
@@ -42,6 +44,7 @@ class System:
     layers: LayerSelectionSettings | None = None
     one_shot: SparsitySettings | None = None
     calibrated: RecipeCalibration | None = None
+    chain: ChainSettings | None = None
     match_sparsity: SparsitySettings | None = None
     match_depth: bool = False
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -64,17 +67,21 @@ class System:
         if level not in self.levels:
             known = ", ".join(map(str, self.levels)) or "none"
             raise RecipeError(f"--level {level}: the levels of system {self.name} are {known}")
-        sparsity = self.sparsity
+        sparsity, chain = self.sparsity, self.chain
         if sparsity is not None:
             sparsity = replace(sparsity, max_sparsity=level, valid_levels=(level,))
-        return replace(self, sparsity=sparsity, levels=(), level=level)
+        if chain is not None:
+            chain = replace(chain, shares=(chain.shares[self.levels.index(level)],))
+        return replace(self, sparsity=sparsity, chain=chain, levels=(), level=level)
 
     def configure(self, config: Config, vocab_size: int) -> Config:
-        """The configuration with this system's model.
+        """The configuration with this system's model, and a chain's training.
 
         Raises:
-          RecipeError: The model has no such setting, or cannot be so small.
+          RecipeError: There is no such setting, or the model cannot be so small.
         """
+        if self.chain is not None:
+            config = self.chain.configure(config, f"system {self.name}: chain")
         data = {**asdict(config), "model": {**asdict(config.model), **self.model}}
         model = Config.from_dict(data, f"system {self.name}").model
         if self.match_depth:
@@ -87,7 +94,7 @@ class System:
         """What is trained, as plain types: settings of a supernet with their defaults."""
         found = {"name": self.name, "level": self.level, "model": dict(self.model)}
         found["match_depth"] = self.match_depth
-        for name in ("sparsity", "layers"):
+        for name in ("sparsity", "layers", "chain"):
             settings = getattr(self, name)
             found[name] = settings and settings.to_dict()
         if self.match_sparsity is not None:
@@ -115,6 +122,8 @@ def load_system(path: str | Path) -> System:
                 given[name] = SparsitySettings.from_dict(given[name], name)
         if "calibrated" in given:
             given["calibrated"] = RecipeCalibration.from_dict(given["calibrated"])
+        if "chain" in given:
+            given["chain"] = ChainSettings.from_dict(given["chain"])
         if "layers" in given:
             given["layers"] = LayerSelectionSettings.from_dict(given["layers"])
     except OmniError as e:
@@ -125,6 +134,8 @@ def load_system(path: str | Path) -> System:
     if len(kinds) > 1:
         raise RecipeError(f"{path}: {kinds[0]} and {kinds[1]} are two systems; make two files")
     given["levels"] = _levels(path, given.get("levels"), *kinds)
+    if "chain" in given:
+        _check_chain(path, kinds, given["levels"], given["chain"].shares)
     return System(path.stem, **given)
 
 
@@ -159,3 +170,15 @@ def _levels(path: Path, levels: Any, kind: str = "") -> tuple[float, ...]:
     if not (isinstance(levels, list) and all(isinstance(x, float) and 0 < x < 1 for x in levels)):
         raise RecipeError(f"{path}: levels is {levels!r}; give a list of numbers between 0 and 1")
     return tuple(levels)
+
+
+def _check_chain(path: Path, kinds: list[str], levels: tuple, shares: tuple) -> None:
+    """A chain prunes, ever more, and knows how long."""
+    if kinds != ["sparsity"]:
+        raise RecipeError(f"{path}: a chain needs the section sparsity, and no other kind")
+    if not levels or sorted(set(levels)) != list(levels):
+        raise RecipeError(f"{path}: levels is {list(levels)}; a chain's levels ascend")
+    if len(shares) != len(levels):
+        raise RecipeError(
+            f"{path}: chain.shares has {len(shares)} numbers for {len(levels)} levels"
+        )

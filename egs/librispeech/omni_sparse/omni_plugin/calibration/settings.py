@@ -55,9 +55,9 @@ class CalibrationSettings:
 
     def __post_init__(self) -> None:
         check_fields(self, "calibrated")
-        pattern = make_pattern(self.pattern)
+        make_pattern(self.pattern)
         for level in (*self.valid_levels, self.max_sparsity):
-            pattern.check_level(level, "calibrated")
+            check_sparsity(level, "calibrated: level")
         check_sparsity(self.max_layer_sparsity, "calibrated.max_layer_sparsity")
         for name, known in (("score", SCORES), ("allocation", ALLOCATIONS)):
             value = getattr(self, name)

@@ -25,6 +25,7 @@ def test_every_configuration_survives_a_checkpoint(path):
         ("model: {frontend: lstm}", "stack or conv"),
         ("model: {frontend: conv, subsampling: 6}", "conv front end has 4"),
         ("model: {right_context: 0}", "must be >= 1"),
+        ("training: {epoch_share: 0.0}", "epoch_share is 0.0"),
         ("training: {muon_momentum: 1.0}", "muon_momentum is 1.0"),
         ("training: {shortest_first: -1}", "shortest_first is -1"),
         ("[1, 2]", "lines of the form"),

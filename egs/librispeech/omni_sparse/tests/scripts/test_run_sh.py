@@ -242,6 +242,21 @@ def test_every_system_is_trained_once_a_level_and_seed():
     assert found == names + [f"{name}-seed2" for name in ["dense", *names]]
 
 
+def test_each_level_of_a_chain_goes_on_from_the_one_before():
+    found = stage(9, "--systems", "dense pruned chain", "--seeds", "0 2", "--train-jobs", "2")
+    found = [command for command in found if "conf/systems/chain.yaml" in command]
+    ends = ["", "-seed2"]
+    names = [f"chain-{x}{end}" for end in ends for x in ("0.50", "0.70", "0.80", "0.90")]
+    assert folders(found) == names
+    starts = [re.search(r"--start-from exp/synthetic/(\S+)", command)[1] for command in found]
+    assert starts == ["dense", *names[:3], "dense-seed2", *names[4:7]]
+
+
+def test_a_chain_needs_the_dense_model():
+    line = only_line(run_sh("--dry-run", "true", "--stage", "9", "--systems", "chain"), 2)
+    assert "chain prunes the dense model; name dense, too" in line
+
+
 def test_a_run_is_told_its_system_level_and_seed():
     (first, *_, last) = stage(9, "--systems", "dense pruned", "--seeds", "0 1")
     assert "--system conf/systems/pruned.yaml --level 0.5 " in first and "--seed 0 " in first

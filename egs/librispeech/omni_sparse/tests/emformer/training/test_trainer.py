@@ -18,6 +18,7 @@ from tests.support.training import (
     interrupt_at,
     trainer,
     words,
+    write_config,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -166,3 +167,34 @@ def test_options_that_make_no_sense_are_refused(config, tiny_data, tmp_path):
         with pytest.raises(SystemExit) as e:
             get_parser().parse_args(words(tiny_data, config, tmp_path, option))
         assert e.value.code == 2
+
+
+# Epochs that are a share of the training set.
+
+
+@pytest.fixture
+def half(tmp_path):
+    return write_config(tmp_path / "half.yaml", max_duration=9, epoch_share=0.5)
+
+
+def test_an_epoch_may_be_a_share_of_the_batches(undisturbed, half, tiny_data, tmp_path):
+    whole = load_checkpoint(undisturbed / "epoch-2.pt")["update"]
+    run = trainer(tiny_data, half, tmp_path / "exp")
+    assert run.total_updates == 2 * round(whole / 2 * 0.5)
+    run.fit()
+    assert load_checkpoint(tmp_path / "exp" / "epoch-2.pt")["update"] == run.total_updates
+
+
+def test_a_run_of_such_epochs_goes_on_where_it_was(half, tiny_data, tmp_path):
+    trainer(tiny_data, half, tmp_path / "one").fit()
+    for update in (3, 8):
+        with pytest.raises(Interrupted):
+            trainer(tiny_data, half, tmp_path / "two", method=interrupt_at(update)).fit()
+    trainer(tiny_data, half, tmp_path / "two").fit()
+    states = [load_checkpoint(tmp_path / name / "epoch-2.pt") for name in ("one", "two")]
+    assert difference(*(state["model"] for state in states)) is None
+
+
+def test_an_epoch_has_at_least_a_batch(tiny_data, tmp_path):
+    config = write_config(tmp_path / "least.yaml", epoch_share=0.001)
+    assert trainer(tiny_data, config, tmp_path / "exp").total_updates == 2

@@ -15,6 +15,7 @@ from emformer.scoring.bootstrap import paired_difference
 from emformer.scoring.references import fingerprint
 from emformer.scoring.wer import write_recogs
 from omni_emformer.report.__main__ import write_report
+from omni_emformer.report.costs import cost_of
 from omni_emformer.report.experiments import losses, read_experiment
 from omni_emformer.report.runs import Runs
 from tests.support.made_up_results import GREEDY, add_result, section, utterances
@@ -236,6 +237,19 @@ def test_what_all_sizes_of_a_system_cost_is_summed_over_levels_not_seeds(seeds, 
     assert pruned == ["pruned", "2", "2", "1,000", "1,400", "1,400", "2.00", "2 min 0 s", "1.59"]
     assert "- 1 to 2 seeds a system (dense 0, one_shot 0, omni 0 1, pruned 0)" in text
     assert "over utterances (bootstrap of Bisani and Ney, 2004) and, where a system has" in text
+
+
+def test_a_chain_costs_what_it_goes_on_from_too(folders, tmp_path):
+    for subnet, seconds in (("0.50", 3.0), ("0.90", 5.0)):
+        folder = tmp_path / f"chain-{subnet}"
+        changes = {"train_seconds": seconds, "train_updates": 20, "train_passes": 20}
+        add_result(folder, "chain", subnet, 9, train_cost=20.0, **changes)
+        (folder / "system.yaml").write_text("name: chain\nlevel: 0.5\nchain: {shares: [0.1]}\n")
+    runs = Runs(read([folders[0], tmp_path / "chain-0.50", tmp_path / "chain-0.90"]))
+    dense, chain = cost_of(runs, "dense"), cost_of(runs, "chain")
+    assert (chain.sizes, chain.trainings) == (3, 3)  # with the dense model
+    assert chain.whole_passes == dense.whole_passes + 40
+    assert chain.seconds == dense.seconds + 8
 
 
 def test_other_utterances_are_not_compared(folders):

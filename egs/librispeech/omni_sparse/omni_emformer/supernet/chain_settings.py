@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of a chain: a model that is pruned step by step, each step from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from emformer.config import Config
+from emformer.errors import RecipeError
+from omni_emformer.supernet.calibrated_settings import RecipeCalibration
+from omni_plugin import OmniError
+from omni_plugin.options import checked
+
+
+@dataclass(frozen=True)
+class ChainSettings:
+    """How each level's training goes on from the one before, the first from the dense model.
+
+    Args:
+      shares: What the training of each level takes of the configuration's, in order of the levels.
+      epochs: Parts of each training; decoding averages the weights over the last one.
+      training: Training settings in place of the configuration's.
+      calibration: How a step is pruned in closed form before it is trained; which weights and
+        which pattern is a matter of the section ``sparsity``.
+    """
+
+    shares: tuple[float, ...]
+    epochs: int = 5
+    training: Mapping[str, Any] = field(default_factory=dict)
+    calibration: RecipeCalibration = field(default_factory=RecipeCalibration)
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise OmniError(f"chain.epochs is {self.epochs}; it must be >= 1")
+        if not self.shares or min(self.shares) <= 0:
+            raise OmniError(f"chain.shares is {list(self.shares)}; each must be above 0")
+        taken = {"num_epochs", "epoch_share"} & set(self.training)
+        if taken:
+            raise OmniError(f"chain.training has {min(taken)}, which the shares decide")
+        if self.calibration.allocation != "uniform":
+            raise OmniError("chain.calibration.allocation: all weights of a step have its level")
+
+    def configure(self, config: Config, where: str = "chain") -> Config:
+        """The configuration of a step's training.
+
+        Raises:
+          RecipeError: There is no such training setting, or the step is longer than its epochs.
+        """
+        (share,) = self.shares
+        epoch_share = share * config.training.num_epochs / self.epochs
+        if epoch_share > 1:
+            raise RecipeError(
+                f"{where}: {share} of {config.training.num_epochs} epochs is more than "
+                f"{self.epochs}; raise chain.epochs"
+            )
+        training = {**asdict(config.training), **self.training}
+        training.update(num_epochs=self.epochs, epoch_share=epoch_share)
+        found = Config.from_dict({"training": training}, where)
+        return replace(config, training=found.training)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, with lists for tuples."""
+        return {
+            "shares": list(self.shares),
+            "epochs": self.epochs,
+            "training": dict(self.training),
+            "calibration": self.calibration.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any] | None, where: str = "chain") -> ChainSettings:
+        """Settings of plain types, as a YAML file gives them.
+
+        Raises:
+          OmniError: An unknown key or a value of another type; ``where`` says where it stands.
+        """
+        if not isinstance(data, Mapping):
+            raise OmniError(f"{where}: expected settings (key: value), found {data!r}")
+        values = dict(data)
+        calibration, training = values.pop("calibration", None), values.pop("training", {})
+        if not isinstance(training, Mapping):
+            raise OmniError(f"{where}.training: expected settings, found {training!r}")
+        if "shares" not in values:
+            raise OmniError(f"{where}: shares is missing")
+        found = checked(cls, values, where)
+        found["calibration"] = RecipeCalibration.from_dict(calibration, f"{where}.calibration")
+        return cls(**found, training=training)
