@@ -97,7 +97,7 @@ def test_a_step_starts_from_the_model_before_in_closed_form(
     run, inputs, _ = step(tiny_data, config, system, 0.5, dense, tmp_path / "half")
     whole, _ = subnets(dense).make(0)
     settings = CalibrationSettings(include=tuple(SYSTEM["sparsity"]["include"]))
-    expected = calibrate(whole, calls(inputs.data, 8), 0.5, settings).state_dict()
+    expected = calibrate(whole, calls(inputs.data, 20.0), 0.5, settings).state_dict()
     assert training.difference(dict(run.model.state_dict()), dict(expected)) is None
     masks = run.method.omni.supernet.mask(0.5)
     for name, weight in encoder_matrices(expected).items():
