@@ -19,7 +19,7 @@ from emformer.errors import RecipeError
 from omni_emformer.supernet.system import load_system
 from omni_plugin import OmniError
 from omni_plugin.icefall.options import settings_of
-from tests.support.icefall_toy import params_of
+from tests.support.icefall.toy import params_of
 from tests.support.processes import RECIPE
 
 NUMBER = 400  # of each kind of file

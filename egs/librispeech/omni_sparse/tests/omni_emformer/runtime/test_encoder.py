@@ -16,8 +16,8 @@ from omni_emformer.runtime.encoder import PackedEmformer
 from omni_plugin import SuperNet
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import PackedFile, PackedLinear, linear, use_packed, write_packed
-from tests.support.runtime_layers import INSTRUCTIONS, run_sanitized, use_instructions
-from tests.support.runtime_streams import SHAPES, emformer, inputs, stream
+from tests.support.runtime.layers import INSTRUCTIONS, run_sanitized, use_instructions
+from tests.support.runtime.streams import SHAPES, emformer, inputs, stream
 
 every_instruction_set = pytest.mark.parametrize("instructions", INSTRUCTIONS)
 
@@ -33,7 +33,7 @@ def test_long_streams_are_within_1e_4_of_torchaudio(instructions, shape, monkeyp
 
 
 def test_no_foreign_memory_is_touched(tmp_path):
-    module = "tests.support.runtime_streams"
+    module = "tests.support.runtime.streams"
     assert "all shapes" in run_sanitized(runtime_encoder._SOURCE, tmp_path, module)
 
 

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from tests.support.icefall_cases import REAL, STAND_IN, real_data
-from tests.support.icefall_runner import Runner
+from tests.support.icefall.cases import REAL, STAND_IN, real_data
+from tests.support.icefall.runner import Runner
 
 # Imported by the recipe's own scripts only; its modules are called train, model, ...
 collect_ignore_glob = ["standin/*"]

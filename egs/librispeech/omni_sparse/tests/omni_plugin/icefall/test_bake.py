@@ -16,8 +16,8 @@ from omni_plugin import OmniError
 from omni_plugin.icefall.bake import make_baker
 from omni_plugin.icefall.source import Source
 from omni_plugin.icefall.sweep import Sweep, older_set_aside, summaries
-from tests.support.icefall_cases import STAND_IN
-from tests.support.icefall_toy import compute, make_model, started
+from tests.support.icefall.cases import STAND_IN
+from tests.support.icefall.toy import compute, make_model, started
 
 
 @pytest.fixture

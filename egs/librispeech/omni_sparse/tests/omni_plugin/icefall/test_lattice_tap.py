@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from omni_plugin import OmniError
 from omni_plugin.icefall.distillation import LatticeTap
 from omni_plugin.settings import DistillationSettings
-from tests.support.icefall_toy import compute, make_model, models, started
+from tests.support.icefall.toy import compute, make_model, models, started
 
 
 def run(model, tap, teaches, seed=0):

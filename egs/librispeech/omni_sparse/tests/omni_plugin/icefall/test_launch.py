@@ -12,9 +12,9 @@ from omni_plugin.icefall import install
 from omni_plugin.icefall.__main__ import main
 from omni_plugin.icefall.options import settings_of
 from omni_plugin.icefall.recipe import ARGUMENTS, FUNCTIONS, check_functions, import_recipe
-from tests.support.icefall_cases import STAND_IN
-from tests.support.icefall_runner import Runner
-from tests.support.icefall_toy import params_of
+from tests.support.icefall.cases import STAND_IN
+from tests.support.icefall.runner import Runner
+from tests.support.icefall.toy import params_of
 from tests.support.processes import run_module
 
 

@@ -14,7 +14,7 @@ from omni_plugin.icefall.layers import LayerSession
 from omni_plugin.icefall.source import Source
 from omni_plugin.icefall.zipformer_layers import PassThrough, find_layers, without_layers
 from omni_plugin.layer_selection import LayerSupernet, Selection
-from tests.support.icefall_toy import Metrics, Scaler, params_of
+from tests.support.icefall.toy import Metrics, Scaler, params_of
 
 UPDATES = 30
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from tests.support.icefall_runner import Runner
+from tests.support.icefall.runner import Runner
 from tests.support.processes import free_port
 
 BAKE = ("--exp-dir", "exp", "--epoch", 2, "--use-averaged-model", 0)

@@ -10,7 +10,7 @@ from omni_plugin import OmniError
 from omni_plugin.icefall.session import RandomState, count_batches
 from omni_plugin.icefall.sparsity import SparsitySession
 from omni_plugin.icefall.weights import masked
-from tests.support.icefall_toy import Scaler, compute, make_model, params_of, started
+from tests.support.icefall.toy import Scaler, compute, make_model, params_of, started
 
 
 def gradients(model) -> dict:

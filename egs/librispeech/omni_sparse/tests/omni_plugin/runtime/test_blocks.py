@@ -9,7 +9,7 @@ import torch
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import BlockMatrix
 from omni_plugin.runtime.blocks import Band, take, to_blocks
-from tests.support.runtime_layers import sparse_weight
+from tests.support.runtime.layers import sparse_weight
 
 SHAPES = pytest.mark.parametrize("rows, cols", [(8, 1), (16, 40), (1, 5), (27, 13), (7, 300)])
 

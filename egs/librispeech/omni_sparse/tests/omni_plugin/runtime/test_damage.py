@@ -9,10 +9,10 @@ import pytest
 
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import PackedFile, header, linear
-from tests.support.runtime_fuzz import read
-from tests.support.runtime_layers import LEVELS, run_apart, run_sanitized, supernet, write_levels
+from tests.support.runtime.fuzz import read
+from tests.support.runtime.layers import LEVELS, run_apart, run_sanitized, supernet, write_levels
 
-FUZZ = "tests.support.runtime_fuzz"
+FUZZ = "tests.support.runtime.fuzz"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch import nn
 
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import BlockMatrix, PackedLinear, linear, matrix_of
-from tests.support.runtime_layers import (
+from tests.support.runtime.layers import (
     INSTRUCTIONS,
     int8_matrix,
     sparse_weight,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from omni_plugin.runtime import native
-from tests.support.runtime_layers import COMPILER
+from tests.support.runtime.layers import COMPILER
 
 
 @pytest.fixture

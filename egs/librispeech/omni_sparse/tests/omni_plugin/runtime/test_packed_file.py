@@ -11,7 +11,7 @@ from torch import nn
 from omni_plugin import SuperNet
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import PackedFile, PackedLinear, packed_file, use_packed, write_packed
-from tests.support.runtime_layers import LEVELS, model, supernet, write_levels
+from tests.support.runtime.layers import LEVELS, model, supernet, write_levels
 
 VALUES = pytest.mark.parametrize("values", ["float32", "int8"])
 

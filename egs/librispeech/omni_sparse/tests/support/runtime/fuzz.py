@@ -2,8 +2,8 @@
 """Reads packed files with random damage; whoever starts it sees from its exit status if it crashed.
 
 Usage (from the recipe's folder):
-  PYTHONPATH=. python3 -m tests.support.runtime_fuzz --number 100000
-  PYTHONPATH=. python3 -m tests.support.runtime_fuzz --number 100000 --forge
+  PYTHONPATH=. python3 -m tests.support.runtime.fuzz --number 100000
+  PYTHONPATH=. python3 -m tests.support.runtime.fuzz --number 100000 --forge
 
 A damaged file must be refused with an OmniError, or give what the whole one gives. With --forge all
 checksums fit, as in a file that is made to do harm: then what is read may be anything, but it must
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import PackedFile, PackedLinear, header, linear, native
-from tests.support.runtime_layers import LEVELS, supernet, write_levels
+from tests.support.runtime.layers import LEVELS, supernet, write_levels
 
 _ODD = [-1, 0, 1, 2, 7, 8, 9, 63, 64, 65, 255, 65535, 65536, 2**31 - 1, 2**31, 2**63, 10**30]
 _ODD += [None, True, 1.0, "", "int8", "float32", "bool", [], {}, [1, 2], float("nan")]

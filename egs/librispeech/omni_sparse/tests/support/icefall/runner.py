@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from omni_plugin.icefall.source import load_any
-from tests.support.icefall_cases import Case
+from tests.support.icefall.cases import Case
 from tests.support.processes import RECIPE, run_python
 
 

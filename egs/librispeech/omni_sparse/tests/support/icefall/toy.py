@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from omni_plugin.icefall.options import add_options
 from omni_plugin.icefall.sparsity import SparsitySession
-from tests.support.icefall_cases import STAND_IN
+from tests.support.icefall.cases import STAND_IN
 
 
 def load_module(name: str) -> ModuleType:

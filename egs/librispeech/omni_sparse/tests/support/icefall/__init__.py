@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stand-in of an icefall recipe, and how it is run."""
