@@ -20,12 +20,14 @@ from emformer.scoring.wer import count_errors, read_recogs, write_recogs
 from omni_emformer.sweep import __main__ as sweep
 from omni_plugin import SuperNet
 from tests.support.noise_corpus import write_cuts
+from tests.support.processes import RECIPE
 from tests.support.random_supernets import write_checkpoint
 from tests.support.random_weights import random_model
 from tests.support.supernets import write_system
 from tests.support.touched import touched
 
 SPLITS = ["test-a", "test-b"]  # of the fixture `corpus`
+OMNI = str(RECIPE / "conf/systems/omni.yaml")
 METHODS = ["greedy_search", "modified_beam_search"]
 
 
@@ -306,7 +308,7 @@ def test_a_split_is_loaded_once(omni, run, monkeypatch):
         (["--subnets", "0.5", "0.501"], "--subnets 0.5 0.501: both are called 0.50"),
         (["--splits", "test-c"], "--splits test-c: corpus .* has .*test-a"),
         (["--epoch", "9"], "epoch-9.pt: no such checkpoint"),
-        (["--system", "conf/systems/omni.yaml"], "has a supernet of its own; leave out --system"),
+        (["--system", OMNI], "has a supernet of its own; leave out --system"),
     ],
 )
 def test_a_mistake_is_one_line_and_decodes_nothing(omni, run, more, message):
