@@ -3,7 +3,8 @@
 #   stage=0                     ./run.sh --stage 3  sets $stage (any variable that is defined)
 #   help_message="Usage: ..."   ./run.sh --help     prints it
 #   _old_spellings="levels=subnets"  ./run.sh --levels 0  sets $subnets, and says so
-# A boolean default (true or false) takes only true or false, or nothing for true. Dashes in names stand for underscores.
+# A boolean default (true or false) takes only true or false, or nothing for true. Dashes in names
+# stand for underscores.
 
 _option_error() {
   echo "error: $(basename "$0"): $1 (see $0 --help)" >&2

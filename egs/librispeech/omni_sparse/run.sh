@@ -178,6 +178,9 @@ need() {
   [ -e "$path" ] || $dry_run || fail "$path is missing; make it with $(same_call "$maker" "$maker")"
 }
 
+# The folder of a training, which stage 6 makes, or stage 9.
+need_training() { if [ "$1" = "$exp_dir" ]; then need "$1" 6; else need "$1" 9; fi; }
+
 in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
 . ./check_options.sh
@@ -485,7 +488,7 @@ sweep_run() {
   else
     options=(--system-name "$name")
   fi
-  if [ "$folder" = "$exp_dir" ]; then need "$folder" 6; else need "$folder" 9; fi
+  need_training "$folder"
   options+=("${sweep_options[@]}")
   # Only a supernet and what is pruned by its kind of settings have levels to choose from.
   if [ -n "$subnets" ] && [ "$level" = - ] && ! section_of layers "$file" > /dev/null &&
@@ -509,7 +512,7 @@ report_run() {
   if is_one_shot "$file"; then
     return
   fi
-  need "$folder" "$([ "$folder" = "$exp_dir" ] && echo 6 || echo 9)"
+  need_training "$folder"
   need "$folder/results.jsonl" 10
   if [ "$folder" = "$exp_dir" ]; then
     folders=("$folder" "${folders[@]}")  # first: what others are compared with

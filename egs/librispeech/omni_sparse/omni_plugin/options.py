@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from omni_plugin.errors import OmniError
@@ -111,6 +111,17 @@ def check_fields(settings: Any, where: str) -> None:
     given = {f.name: getattr(settings, f.name) for f in fields(settings)}
     for name, value in checked(type(settings), given, where).items():
         object.__setattr__(settings, name, value)
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """A dataclass as a configuration file holds it: plain types, with lists for tuples."""
+    return _plain(asdict(settings))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (tuple, list)) else value
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from omni_plugin.distillation import DISTILLATIONS
 from omni_plugin.errors import OmniError
-from omni_plugin.options import called, check_fields, check_rules, checked, said_of
+from omni_plugin.options import called, check_fields, check_rules, checked, plain, said_of
 from omni_plugin.patterns import Pattern, make_pattern
 from omni_plugin.sampling import LevelSpace, Schedule, check_sampler, make_ramp
 
@@ -163,10 +163,7 @@ class SparsitySettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, with lists for tuples."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+        return plain(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | None, where: str = "sparsity") -> SparsitySettings:

@@ -11,7 +11,7 @@ from emformer.config import Config
 from emformer.errors import RecipeError
 from omni_emformer.supernet.calibrated_settings import RecipeCalibration
 from omni_plugin import OmniError
-from omni_plugin.options import checked
+from omni_plugin.options import checked, plain
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,7 @@ class ChainSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, with lists for tuples."""
-        return {
-            "shares": list(self.shares),
-            "epochs": self.epochs,
-            "training": dict(self.training),
-            "calibration": self.calibration.to_dict(),
-        }
+        return plain(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | None, where: str = "chain") -> ChainSettings:

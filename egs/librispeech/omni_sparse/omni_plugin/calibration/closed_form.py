@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from omni_plugin.calibration.affine import NormMoments, matched_bias
 from omni_plugin.calibration.least_squares import least_squares
 from omni_plugin.calibration.levels import Curve, error_curve, levels_by_curves
 from omni_plugin.calibration.moments import Moments
+from omni_plugin.calibration.norm_moments import NormMoments
 from omni_plugin.calibration.obs import obs_scores
 from omni_plugin.calibration.scores import block_scores
 from omni_plugin.calibration.settings import CalibrationSettings
@@ -200,7 +200,7 @@ class Calibration:
         change = None
         if own_bias:
             change = moments.bias_change(new)
-            bias.copy_(matched_bias(_bias(stop, 0), moments, new))
+            bias.copy_(_bias(stop, 0).double() + change)
         parameter = model.get_parameter(stop.name)
         parameter.copy_(new.view_as(parameter))
         self.errors[stop.name] = moments.error(new, change)

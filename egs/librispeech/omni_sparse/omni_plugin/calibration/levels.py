@@ -97,7 +97,7 @@ def _error_at(known: Sequence[tuple[float, float]], level: float) -> float:
     if level <= first:
         return error * (level / first) ** 2
     if level >= known[-1][0]:  # beyond the last: on in the same direction
-        known = [*known[:-1], known[-1], (1.0, max(1.0, known[-1][1]))]
+        known = [*known, (1.0, max(1.0, known[-1][1]))]
     for (low, a), (high, b) in zip(known, known[1:], strict=False):
         if level <= high:
             share = (level - low) / (high - low)

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from omni_plugin.calibration.scores import SCORES
 from omni_plugin.errors import OmniError
-from omni_plugin.options import called, check_fields, checked
+from omni_plugin.options import called, check_fields, checked, plain
 from omni_plugin.patterns import check_sparsity, make_pattern
 
 ALLOCATIONS = ("uniform", "curves")
@@ -72,10 +72,7 @@ class CalibrationSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, with lists for tuples."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+        return plain(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | None, where: str = "calibrated"):

@@ -77,7 +77,7 @@ def find_weights(
             raise OmniError(f"{what} is {rules!r:.60}; it must be a list of rules, such as ['.*']")
     matrices: dict[str, CoveredWeight] = {}
     by_id: dict[int, CoveredWeight] = {}
-    looked_up = {
+    never = {
         id(parameter)
         for module in model.modules()
         if isinstance(module, _NEVER)
@@ -87,7 +87,7 @@ def find_weights(
         # Not named_parameters(), which leaves out the second of two names within one module.
         for attribute, parameter in module._parameters.items():
             name = f"{prefix}.{attribute}" if prefix else attribute
-            if parameter is None or id(parameter) in looked_up:
+            if parameter is None or id(parameter) in never:
                 continue
             if isinstance(parameter, UninitializedParameter):
                 raise OmniError(f"{name} has no shape yet; run the model once on some input first")

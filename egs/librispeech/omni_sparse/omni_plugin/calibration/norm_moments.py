@@ -1,23 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Biases and layer norms that give the whole model's means and variances."""
+"""Layer norms that give the whole model's means and variances."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-from omni_plugin.calibration.moments import Moments
-
-
-def matched_bias(bias: Tensor, moments: Moments, weight: Tensor) -> Tensor:
-    """The bias with which a pruned layer's mean outputs are the whole model's.
-
-    Args:
-      bias: Of the whole model, of shape ``(O,)``.
-      moments: Of the layer's inputs.
-      weight: Of the pruned layer, in float64.
-    """
-    return bias.double() + moments.bias_change(weight)
 
 
 class NormMoments:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from omni_plugin.calibration.affine import NormMoments
+from omni_plugin.calibration.norm_moments import NormMoments
 from tests.support.calibration_toys import correlated
 
 
