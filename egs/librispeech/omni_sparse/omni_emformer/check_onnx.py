@@ -37,7 +37,7 @@ from emformer.options import positive_int
 from omni_emformer.export.check_subnet import Check, SubnetCheck
 from omni_emformer.export.sherpa import METHODS
 from omni_emformer.export.subnet import FOLDER, exported_subnets
-from omni_emformer.supernet.options import ListOfLists, parse_subnets
+from omni_emformer.supernet.options import add_subnets_option
 from omni_plugin.report import markdown_table
 
 
@@ -66,10 +66,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.prog = "python3 -m omni_emformer.check_onnx"
     parser.set_defaults(on_the_fly_feats=True)
     group = parser.add_argument_group("check")
-    group.add_argument(
-        "--subnets", type=parse_subnets, action=ListOfLists, nargs="+", metavar="SPARSITY",
-        help="or names (default: all exported ones)",
-    )  # fmt: skip
+    add_subnets_option(group, "or names (default: all exported ones)")
     group.add_argument("--limit", type=positive_int, help="utterances of each split (default: all)")
     return parser
 

@@ -13,6 +13,9 @@ from omni_plugin.errors import OmniError
 
 T = TypeVar("T")
 
+#: What is validated and decoded where nothing is said, as far as a run's sparsities go.
+VALID_LEVELS = (0.0, 0.5, 0.7, 0.8, 0.9)
+
 
 def named(kinds: Mapping[str, T], what: str, name: str) -> T:
     """What is registered under a name.
@@ -111,6 +114,21 @@ def check_fields(settings: Any, where: str) -> None:
     given = {f.name: getattr(settings, f.name) for f in fields(settings)}
     for name, value in checked(type(settings), given, where).items():
         object.__setattr__(settings, name, value)
+
+
+def sizes(levels: Iterable[float] | None, most: float) -> list[float]:
+    """Sparsities that are validated and decoded: ascending, with the extremes.
+
+    Args:
+      levels: As settings say; None for those of :data:`VALID_LEVELS` that do not exceed ``most``.
+      most: The highest sparsity.
+
+    >>> sizes(None, 0.7), sizes((0.25,), 0.7)
+    ([0.0, 0.5, 0.7], [0.0, 0.25, 0.7])
+    """
+    if levels is None:
+        levels = [level for level in VALID_LEVELS if level <= most]
+    return sorted({0.0, *levels, most})
 
 
 def plain(settings: Any) -> dict[str, Any]:

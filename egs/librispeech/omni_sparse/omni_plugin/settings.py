@@ -10,12 +10,9 @@ from typing import Any
 
 from omni_plugin.distillation import DISTILLATIONS
 from omni_plugin.errors import OmniError
-from omni_plugin.options import called, check_fields, check_rules, checked, plain, said_of
+from omni_plugin.options import called, check_fields, check_rules, checked, plain, said_of, sizes
 from omni_plugin.patterns import Pattern, make_pattern
 from omni_plugin.sampling import LevelSpace, Schedule, check_sampler, make_ramp
-
-#: What is validated where nothing is said, as far as a run's sparsities go.
-VALID_LEVELS = (0.0, 0.5, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
@@ -142,10 +139,7 @@ class SparsitySettings:
 
     def sizes(self) -> list[float]:
         """Sparsities that are validated and decoded: ascending, with the extremes."""
-        levels = self.valid_levels
-        if levels is None:
-            levels = [level for level in VALID_LEVELS if level <= self.max_sparsity]
-        return sorted({0.0, *levels, self.max_sparsity})
+        return sizes(self.valid_levels, self.max_sparsity)
 
     def make_space(self) -> LevelSpace:
         """The sparsities that may be drawn."""

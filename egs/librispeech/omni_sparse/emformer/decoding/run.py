@@ -76,9 +76,9 @@ class DecodingRun:
     """Model, data and searches of a decoding, and the files it leaves in the experiment's folder.
 
     Args:
-        args: options of `decode_options.get_parser`.
+        args: options of `decoding.options.get_parser`.
         mode: "simulated" or "chunk-wise".
-        load: makes the model; see `decode_model.load_decoding_model`.
+        load: makes the model; see `decoding.model.load_decoding_model`.
         data: the corpus; by default, the one that options and checkpoint name.
 
     Attributes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from emformer.errors import RecipeError
-from emformer.scoring.results import Result
+from emformer.scoring.results import Result, read_results
 from emformer.scoring.wer import Utterance, count_errors, read_recogs
 
 
@@ -41,6 +41,21 @@ def references_of(exp_dir: Path, result: Result) -> str:
         return result.references
     texts = read_texts(exp_dir, result)
     return fingerprint((u.id, u.ref) for u in texts) if texts else ""
+
+
+def results_against(exp_dir: Path, references: Mapping[str, str]) -> list[Result]:
+    """An experiment's results against these references (fingerprints by split), in order.
+
+    Raises:
+        RecipeError: results.jsonl is damaged.
+    """
+    path = exp_dir / "results.jsonl"
+    found = read_results(path) if path.exists() else []
+    return [
+        r
+        for r in found
+        if r.split in references and references_of(exp_dir, r) == references[r.split]
+    ]
 
 
 def with_newest_references(exp_dir: Path, results: Sequence[Result]) -> list[Result]:

@@ -41,7 +41,7 @@ class Result:
         rtf: seconds of encoder and search for one second of audio.
         subnet: what of the checkpoint was decoded: "dense" for all of it.
         settings: of the method, such as {"beam_size": 4}.
-        weights: fingerprint of the decoded weights, see `decode_model.fingerprint`.
+        weights: fingerprint of the decoded weights, see `decoding.model.fingerprint`.
         recogs: file of the texts, relative to the experiment's folder.
         train_cost: the passes of the training in passes of the whole model over a whole batch.
         normalization: rule by which references were read, see `emformer.text`.

@@ -33,17 +33,14 @@ from emformer.options import positive_int
 from omni_emformer.benchmark.measure import measure
 from omni_emformer.benchmark.page import write_page
 from omni_emformer.export.subnet import FOLDER, exported_subnets
-from omni_emformer.supernet.options import ListOfLists, parse_subnets
+from omni_emformer.supernet.options import add_subnets_option
 
 
 def get_parser() -> argparse.ArgumentParser:
     parser = streaming_decode.get_parser(__doc__)
     parser.prog = "python3 -m omni_emformer.benchmark"
     group = parser.add_argument_group("benchmark")
-    group.add_argument(
-        "--subnets", type=parse_subnets, action=ListOfLists, nargs="+", metavar="SPARSITY",
-        help="or names (default: all exported ones)",
-    )  # fmt: skip
+    add_subnets_option(group, "or names (default: all exported ones)")
     group.add_argument(
         "--utterances", type=positive_int, default=40, help="that are timed (default 40)"
     )

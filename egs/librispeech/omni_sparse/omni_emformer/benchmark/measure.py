@@ -26,7 +26,15 @@ RIVAL = "onnxruntime"
 
 
 def measure(folders: Sequence[Path], args: argparse.Namespace) -> dict:
-    """What benchmark.json holds."""
+    """What benchmark.json holds.
+
+    Args:
+      folders: Of exports that have all formats, the largest sub-network first.
+      args: Options of the benchmark.
+
+    Raises:
+      RecipeError: A file is damaged, or there is no such corpus or split.
+    """
     infos = {folder: read_info(folder) for folder in folders}
     first = infos[folders[0]]
     sounds = _sounds(args, first.corpus)

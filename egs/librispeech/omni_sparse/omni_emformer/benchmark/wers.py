@@ -11,8 +11,8 @@ from emformer import streaming_decode
 from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding.model import DecodingInfo
 from emformer.decoding.references import References
-from emformer.scoring.references import references_of
-from emformer.scoring.results import CHUNK_WISE, Result, read_results
+from emformer.scoring.references import results_against
+from emformer.scoring.results import CHUNK_WISE, Result
 from omni_emformer.runtime.model import load_packed
 from omni_plugin.runtime import VALUE_TYPES
 
@@ -48,8 +48,9 @@ def find_wers(
     own = _newest(folder, references)
     for values in VALUE_TYPES:
         path, system = folder / f"{values}.packed", f"packed-{values}"
-        if path.exists() and any((system, split) not in own for split in references):
-            _decode(path, folder, info, options, system)
+        missing = [split for split in references if (system, split) not in own]
+        if path.exists() and missing:
+            _decode(path, folder, info, options, system, missing)
     own = _newest(folder, references)
     found: dict[str, dict[str, float]] = {}
     for way, system in _SYSTEMS.items():
@@ -73,22 +74,21 @@ def _newest(folder: Path, references: Mapping[str, str]) -> dict[tuple[str, str]
 
 
 def _read(folder: Path, references: Mapping[str, str]) -> list[Result]:
-    """The results that count, in order: against these references."""
-    path = folder / "results.jsonl"
-    return [
-        r
-        for r in (read_results(path) if path.exists() else [])
-        if (r.mode, r.method) == (CHUNK_WISE, _METHOD)
-        and r.split in references
-        and references_of(folder, r) == references[r.split]
-    ]
+    """The results that count, in order: of this search, against these references."""
+    found = results_against(folder, references)
+    return [r for r in found if (r.mode, r.method) == (CHUNK_WISE, _METHOD)]
 
 
 def _decode(
-    path: Path, folder: Path, info: DecodingInfo, options: argparse.Namespace, system: str
+    path: Path,
+    folder: Path,
+    info: DecodingInfo,
+    options: argparse.Namespace,
+    system: str,
+    splits: list[str],
 ) -> None:
     changes = {"exp_dir": folder, "system_name": system, "methods": [_METHOD], "device": "cpu"}
-    args = argparse.Namespace(**{**vars(options), **changes})
+    args = argparse.Namespace(**{**vars(options), **changes, "splits": splits})
 
     def load(_: argparse.Namespace):
         return load_packed(path, info.subnet)

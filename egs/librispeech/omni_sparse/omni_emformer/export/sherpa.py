@@ -64,7 +64,8 @@ def decode_by_sherpa(
     Args:
       folder: Of an export.
       sounds: Names and samples in [-1, 1] at 16 kHz, of shape ``(num_samples,)``, float32. What
-        comes after the last whole window is not heard: see ``live_features.with_silence``.
+        comes after the last whole window is not heard: see
+        :func:`omni_emformer.live.features.with_silence`.
       kinds, methods: Which files, and how to search.
       beam_size: Of the beam search.
 

@@ -10,10 +10,11 @@ from emformer.decoding.model import DecodingInfo
 from emformer.errors import RecipeError
 from emformer.model import Transducer
 from emformer.scoring.results import DENSE
-from omni_emformer.export.info import read_info, write_info
+from omni_emformer.export.info import INFO, read_info, write_info
 from omni_emformer.export.onnx_export import write_onnx
 from omni_emformer.export.torchscript import write_torchscript
 from omni_emformer.runtime.model import pack_transducers
+from omni_emformer.supernet.layer_subnets import subnet_name
 from omni_emformer.supernet.plain_checkpoint import write_checkpoint
 from omni_plugin.export import new_folder
 from omni_plugin.runtime import VALUE_TYPES
@@ -38,7 +39,7 @@ FORMATS = {
 def folder_of(exp_dir: Path, subnet: str | float) -> Path:
     """Where a sub-network is exported to, by its name or sparsity."""
     if isinstance(subnet, float):
-        subnet = f"{subnet:.2f}" if subnet else DENSE
+        subnet = subnet_name(DENSE, subnet)
     return exp_dir / FOLDER / subnet.replace("/", "-")
 
 
@@ -76,7 +77,7 @@ def exported_subnets(exp_dir: Path, names: Sequence[str | float] | None) -> list
     """
     if names:
         return [folder_of(exp_dir, name) for name in names]
-    found = [path.parent for path in (exp_dir / FOLDER).glob("[!.]*/export.json")]
+    found = [path.parent for path in (exp_dir / FOLDER).glob(f"[!.]*/{INFO}")]
     if not found:
         raise RecipeError(f"{exp_dir / FOLDER} has no sub-network; export first (stage 13)")
     return sorted(found, key=lambda folder: (-read_info(folder).num_nonzero, folder.name))

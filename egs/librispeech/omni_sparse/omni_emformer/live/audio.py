@@ -27,8 +27,6 @@ from omni_emformer.live.wav import WavHeader, read_header, read_samples
 STDIN, MICROPHONE = "-", "mic"
 _BLOCK = 0.1  # seconds
 _ZEROS = 32  # of the sinc on each side
-
-
 _FRAMES = 4096  # bytes in which MPEG audio has two frames
 _RATES = 1000, 768000  # samples a second that are meant
 
@@ -98,8 +96,10 @@ def _open(file: BinaryIO, what: str, pcm_rate: int | None) -> tuple[Iterator[np.
     head = file.read(HEAD)
     if not head:
         return iter(()), SAMPLE_RATE
+    frames = ""
     if may_be_frames(head):
         head += file.read(_FRAMES)
+        frames = frames_kind(head)
     rest = _Rest(head, file)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         header = read_header(rest, what)
@@ -108,8 +108,8 @@ def _open(file: BinaryIO, what: str, pcm_rate: int | None) -> tuple[Iterator[np.
         _check_rate(header.rate, what)
         blocks = read_samples(rest, header, int(_BLOCK * header.rate))
         return (block.mean(1) for block in blocks), header.rate
-    whole = is_read_whole(head) or frames_kind(head) == "mp3"
-    kind = "AAC" if frames_kind(head) == "aac" else refused_kind(head[:HEAD])
+    whole = is_read_whole(head) or frames == "mp3"
+    kind = "AAC" if frames == "aac" else refused_kind(head[:HEAD])
     if kind and not whole:
         raise RecipeError(f"{what}: {kind}, which is not read; convert it to wav or FLAC")
     if whole or pcm_rate is None:
@@ -121,7 +121,8 @@ def _open(file: BinaryIO, what: str, pcm_rate: int | None) -> tuple[Iterator[np.
 
 def _check_rate(rate: int, what: str) -> None:
     if not _RATES[0] <= rate <= _RATES[1]:
-        raise RecipeError(f"{what}: {rate} samples a second; 1,000 to 768,000 are read")
+        low, high = _RATES
+        raise RecipeError(f"{what}: {rate} samples a second; {low:,} to {high:,} are read")
 
 
 def _whole_file(data: bytes, what: str) -> tuple[Iterator[np.ndarray], int]:

@@ -129,15 +129,15 @@ class Claims:
         if found is None:
             return None
         verdict = together(map(judge, found.found.values()))
-        own, other = cost_of(self.runs, a), cost_of(self.runs, b)
-        if self._mute(a):
-            return Verdict(a, text, f"mute: {', '.join(self._mute(a))}", NOT)
-        if self._other_budget(a, b) and own.whole_passes > other.whole_passes:
-            return Verdict(a, text + self._other_budget(a, b), found.text, UNLIKE)
+        mute, longer = self._mute(a), self._other_budget(a, b)
+        if mute:
+            return Verdict(a, text, f"mute: {', '.join(mute)}", NOT)
+        if longer and cost_of(self.runs, a).whole_passes > cost_of(self.runs, b).whole_passes:
+            return Verdict(a, text + longer, found.text, UNLIKE)
         each = [interval for one in self._each(a, b) for interval in one.found.values()]
         if judge is is_on_par and any(interval.low > ON_PAR for interval in each):
             verdict = NOT
-        return Verdict(a, text + self._other_budget(a, b), found.text, verdict)
+        return Verdict(a, text + longer, found.text, verdict)
 
     def _one_training(self) -> Verdict | None:
         if not {"omni", "dense"} <= set(self.runs.systems) or self.runs.unlike("omni", "dense"):

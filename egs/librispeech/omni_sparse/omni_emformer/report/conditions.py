@@ -6,9 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from emformer.config import Config
+from emformer.config import load_config
 from emformer.errors import RecipeError
 from emformer.experiment.same_run import FREE
 from omni_emformer.supernet.system_file import read_system
@@ -25,15 +23,17 @@ def read_conditions(folder: Path) -> Conditions | None:
     Without those that change no weight, those that the system itself changes, and the number of
     epochs, which a report knows from the updates. None where the folder does not tell.
     """
-    path = folder / "config.yaml"
     try:
-        found = Config.from_dict(yaml.safe_load(path.read_text()), str(path)).to_dict()
+        found = load_config(folder / "config.yaml").to_dict()
         system = read_system(folder)
-    except (OSError, yaml.YAMLError, RecipeError):
+    except RecipeError:
         return None
     own = {f"model.{name}" for name in system.get("model", {})}
     if "match_sparsity" in system or "match_depth" in system:
         own |= {f"model.{name}" for name in _OWN_SIZE}
+    if "chain" in system:
+        changed = (*system["chain"].get("training", {}), "epoch_share")
+        own |= {f"training.{name}" for name in changed}
     return {
         f"{section}.{name}": value
         for section, settings in found.items()

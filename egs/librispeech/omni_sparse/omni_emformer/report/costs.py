@@ -50,7 +50,7 @@ def cost_of(runs: Runs, label: str) -> Cost | None:
 
     numbers = [mean(f"train_{name}") for name in ("updates", "passes", "cost", "seconds")]
     cost = Cost(len(runs.networks(label)), len(trained) / seeds, *numbers)
-    if not any(e.goes_on for e in runs.systems[label]):
+    if label == runs.reference or not any(e.goes_on for e in runs.systems[label]):
         return cost
     start = cost_of(runs, runs.reference)
     return Cost(*(own + its for own, its in zip(astuple(cost), astuple(start), strict=True)))

@@ -79,11 +79,15 @@ class Network:
         return ratio_interval(100 * self.errors, self.words)
 
     @property
+    def missing(self) -> float:
+        """Share of the references' words that hypotheses leave out, over all seeds."""
+        found = self.results.values()
+        return sum(r.del_ for r in found) / sum(r.num_words for r in found)
+
+    @property
     def is_mute(self) -> bool:
         """Whether it says next to nothing, or nothing that is right."""
-        found = self.results.values()
-        missing = sum(r.del_ for r in found) / sum(r.num_words for r in found)
-        return missing >= MUTE or float(np.mean([r.wer for r in found])) >= 100 * MUTE
+        return self.missing >= MUTE or self.rate.mean >= 100 * MUTE
 
     def less(self, other: Network) -> Difference | None:
         """Its rate minus that of another one, of seeds that both have; None without texts."""

@@ -100,7 +100,7 @@ def _mute(runs: Runs, ways: Ways) -> str:
         found = [one for one in runs.decoded(ways, split) if one.is_mute]
         lines += [
             f"- **{one.system}, {one.any.subnet}** on {split}: WER {one.rate.mean:.2f} %, "
-            f"{100 * one.any.del_ / one.any.num_words:.1f} % of the words are missing"
+            f"{100 * one.missing:.1f} % of the words are missing"
             for one in found
         ]
     if not lines:

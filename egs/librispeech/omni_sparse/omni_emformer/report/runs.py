@@ -138,7 +138,8 @@ class Runs:
         whole = self.systems[self.reference][0].newest.train_updates
         for label, experiments in self.systems.items():
             reasons = self.unlike(label, self.reference)
-            numbers = sorted({e.newest.train_updates for e in experiments})
+            # How long a step of a chain is trained is the system's own doing.
+            numbers = sorted({e.newest.train_updates for e in experiments if not e.goes_on})
             if not all(same_updates(number, whole) for number in numbers):
                 reasons.append(f"{', '.join(f'{n:,}' for n in numbers)} updates of {whole:,}")
             if reasons and label != self.reference:

@@ -50,8 +50,10 @@ def compare(exp_dir: Path, weights: dict[str, str], choices: Sequence[Choice]) -
 
 
 def _gain(exp_dir: Path, uniform: Result, result: Result) -> str:
+    if result is uniform:
+        return _NOTHING
     a, b = read_texts(exp_dir, uniform), read_texts(exp_dir, result)
-    if result is uniform or a is None or b is None:
+    if a is None or b is None:
         return _NOTHING
     d = paired_difference(*pair_up(a, b))
     share = f" ({100 * d.mean / uniform.wer:+.1f} %)" if uniform.wer else ""

@@ -37,7 +37,7 @@ class Search:
     """A search of an experiment's supernet.
 
     Args:
-      args: Options of :func:`omni_emformer.search.get_parser`.
+      args: Options of :func:`omni_emformer.search.__main__.get_parser`.
       options: Options of decoding.
 
     Attributes:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import copy
 import functools
 import json
 import logging
@@ -44,7 +44,7 @@ class CalibratedSubnets(Subnets):
       system: With the section ``calibrated``.
 
     Raises:
-      RecipeError: No such checkpoint; it has a supernet of its own.
+      RecipeError: No such checkpoint; it has a supernet of its own; pattern or rules do not fit it.
     """
 
     def __init__(self, options: argparse.Namespace, system: System) -> None:
@@ -72,15 +72,19 @@ class CalibratedSubnets(Subnets):
         logging.info(f"blocks ranked by {self.settings.score} in {time.monotonic() - start:.0f} s")
         return found
 
+    @property
+    def _has_data(self) -> bool:
+        """Whether the options say what to calibrate on; those of an export do not."""
+        return hasattr(self.options, "on_the_fly_feats")
+
     def _data(self) -> AsrDataModule:
-        if not hasattr(self.options, "on_the_fly_feats"):
+        if not self._has_data:
             raise RecipeError(
-                f"no sub-network of {self.pruned_by} is in {self._exp_dir} yet; make it with "
+                f"this sub-network of {self.pruned_by} is not in {self._exp_dir}; make it with "
                 "python3 -m omni_emformer.calibrate"
             )
         options = argparse.Namespace(**vars(self.options))
         options.corpus = options.corpus or self.info.corpus
-        options.enable_musan = False
         return AsrDataModule.from_args(options)
 
     def folder(self, subnet: SubNet) -> Path:
@@ -88,20 +92,23 @@ class CalibratedSubnets(Subnets):
         return self._exp_dir / self.pruned_by / subnet.name.replace("/", "-")
 
     def levels(self) -> list[float]:
-        return sorted({0.0, *self.settings.valid_levels, self.settings.max_sparsity})
+        return self.settings.sizes()
 
     def _make(self, subnet: SubNet) -> Transducer:
         folder, made_of = self.folder(subnet), self._made_of(subnet)
         note = folder / _NOTE
-        if _read(note).get("made_of") == made_of:
-            model = self.supernet.baked_model("dense")
+        known = _read(note).get("made_of", {})
+        if not self._has_data and known:  # whatever speech it was made on
+            made_of["corpus"] = known.get("corpus")
+        if known == made_of:
+            model = copy.deepcopy(self.model)
             model.load_state_dict(load_checkpoint(folder / "epoch-1.pt")["model"])
             return model
         model = self.calibration.model(subnet)
         errors = self.calibration.errors
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        write_checkpoint(model, dataclasses.replace(self.info, subnet=subnet.name), folder)
+        write_checkpoint(model, self.info, folder)
         note.write_text(json.dumps({"made_of": made_of, "errors": errors}, indent=2) + "\n")
         return model
 
@@ -115,7 +122,8 @@ class CalibratedSubnets(Subnets):
         for name in ("valid_levels", "max_sparsity"):
             settings.pop(name)
         found = {"weights": self.info.weights, "levels": subnet.levels, "settings": settings}
-        return json.loads(json.dumps(found))
+        corpus = getattr(self.options, "corpus", None) or self.info.corpus
+        return json.loads(json.dumps({**found, "corpus": corpus}))
 
 
 def calls(data: AsrDataModule, seconds: float) -> list[Call]:
@@ -124,9 +132,10 @@ def calls(data: AsrDataModule, seconds: float) -> list[Call]:
     Raises:
       RecipeError: There is none.
     """
-    found = []
-    for batch in data.plain_dataloader(_spread(data, seconds), _BATCH_SECONDS):
-        found.append(_encoding(batch["inputs"], batch["supervisions"]["num_frames"]))
+    found = [
+        _encoding(batch["inputs"], batch["supervisions"]["num_frames"])
+        for batch in data.plain_dataloader(_spread(data, seconds), _BATCH_SECONDS)
+    ]
     if not found:
         raise RecipeError(f"{data.data_dir}: no utterances to calibrate on")
     return found

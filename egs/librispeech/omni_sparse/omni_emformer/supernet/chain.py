@@ -9,12 +9,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
+from torch import nn
 
 from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding import options as decode_options
 from emformer.errors import RecipeError
-from emformer.experiment.checkpoint import numbered
+from emformer.experiment.checkpoint import load_newest
 from emformer.model import Transducer
 from omni_emformer.supernet.calibrated_subnets import calls
 from omni_emformer.supernet.subnets import Subnets
@@ -50,14 +50,13 @@ class Start:
     def __init__(self, system: System, args: argparse.Namespace, data: AsrDataModule) -> None:
         self.system, self.args, self.data = system, args, data
 
-    @torch.no_grad()
     def __call__(self, model: Transducer) -> None:
         """Overwrite the model's weights, unless there is a checkpoint to go on from.
 
         Raises:
           RecipeError: There is no such experiment, it is of another model, or is sparser.
         """
-        if any(numbered(self.args.exp_dir, kind) for kind in ("epoch", "checkpoint")):
+        if load_newest(self.args.exp_dir, lambda _: None) is not None:  # training tells of damage
             return
         folder: Path = self.args.start_from
         options = decode_options.get_parser(None).parse_args(["--exp-dir", str(folder)])
@@ -78,7 +77,7 @@ class Start:
             f"{time.monotonic() - begin:.0f} s"
         )
 
-    def _calibrate(self, whole: Transducer) -> torch.nn.Module:
+    def _calibrate(self, whole: Transducer) -> nn.Module:
         sparsity, own = self.system.sparsity, self.system.chain.calibration
         settings = replace(
             own,

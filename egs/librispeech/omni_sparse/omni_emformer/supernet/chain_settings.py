@@ -42,7 +42,7 @@ class ChainSettings:
         if self.calibration.allocation != "uniform":
             raise OmniError("chain.calibration.allocation: all weights of a step have its level")
 
-    def configure(self, config: Config, where: str = "chain") -> Config:
+    def configure(self, config: Config, where: str) -> Config:
         """The configuration of a step's training.
 
         Raises:
@@ -65,7 +65,7 @@ class ChainSettings:
         return plain(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | None, where: str = "chain") -> ChainSettings:
+    def from_dict(cls, data: Mapping[str, Any], where: str = "chain") -> ChainSettings:
         """Settings of plain types, as a YAML file gives them.
 
         Raises:

@@ -49,7 +49,7 @@ class LayerSubnets(Subnets):
             self.settings, self.supernet = found
             sparsities = self.settings.sizes()
         sizes = [DENSE, *self.layers.sizes[1:]]
-        self._named = {_name(size, x): (size, x) for size in sizes for x in sparsities}
+        self._named = {subnet_name(size, x): (size, x) for size in sizes for x in sparsities}
 
     def _prepare(self, model: Transducer, state: dict[str, Any]) -> None:
         """Give a new model the heads that the checkpoint has."""
@@ -90,7 +90,7 @@ class LayerSubnets(Subnets):
         Raises:
           RecipeError: There is none of that name.
         """
-        name = _name(DENSE, name) if isinstance(name, float) else name
+        name = subnet_name(DENSE, name) if isinstance(name, float) else name
         if name not in self._named:
             known = ", ".join(self._named)
             raise RecipeError(f"{self.info.checkpoint} has no sub-network {name}; known: {known}")
@@ -111,7 +111,7 @@ class LayerSubnets(Subnets):
         return model, info
 
 
-def _name(size: str, level: float) -> str:
+def subnet_name(size: str, level: float) -> str:
     """Of the sub-network of a size at a sparsity."""
     if not level:
         return size

@@ -68,15 +68,23 @@ def add_system_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_subnets_option(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--subnets``: a list of what :func:`parse_subnet` gives, or None for all."""
+def add_subnets_option(
+    parser: argparse.ArgumentParser,
+    text: str = "or names, such as units-4 or front/3 (default: all levels that were trained)",
+) -> None:
+    """Adds ``--subnets``: a list of what :func:`parse_subnet` gives, or None for all.
+
+    Args:
+      parser: Or a group of its options.
+      text: Its help.
+    """
     parser.add_argument(
         "--subnets",
         nargs="+",
         type=parse_subnets,
         action=ListOfLists,
         metavar="SPARSITY",
-        help="or names, such as units-4 or front/3 (default: all levels that were trained)",
+        help=text,
     )
 
 

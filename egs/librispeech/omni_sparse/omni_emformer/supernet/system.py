@@ -18,6 +18,12 @@ from omni_plugin import OmniError, SparsitySettings
 from omni_plugin.layer_selection import LayerSelectionSettings
 
 _OF_SPARSITY = ("sparsity", "one_shot", "match_sparsity")
+_SETTINGS = {
+    **dict.fromkeys(_OF_SPARSITY, SparsitySettings),
+    "calibrated": RecipeCalibration,
+    "chain": ChainSettings,
+    "layers": LayerSelectionSettings,
+}
 
 
 @dataclass(frozen=True)
@@ -117,15 +123,9 @@ def load_system(path: str | Path) -> System:
     if not isinstance(given.get("model", {}), dict):
         raise RecipeError(f"{path}: model: expected settings, found {given['model']!r}")
     try:
-        for name in _OF_SPARSITY:
+        for name, kind in _SETTINGS.items():
             if name in given:
-                given[name] = SparsitySettings.from_dict(given[name], name)
-        if "calibrated" in given:
-            given["calibrated"] = RecipeCalibration.from_dict(given["calibrated"])
-        if "chain" in given:
-            given["chain"] = ChainSettings.from_dict(given["chain"])
-        if "layers" in given:
-            given["layers"] = LayerSelectionSettings.from_dict(given["layers"])
+                given[name] = kind.from_dict(given[name], name)
     except OmniError as e:
         raise RecipeError(f"{path}: {e}") from e
     kinds = [name for name in (*_OF_SPARSITY, "calibrated", "match_depth") if given.get(name)]

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from emformer.errors import RecipeError
+from emformer.yaml_file import read_yaml
 from omni_emformer.supernet.system import System
 
 _NAME = "system.yaml"
@@ -25,13 +26,7 @@ def read_system(exp_dir: Path) -> dict[str, Any]:
     path = exp_dir / _NAME
     if not path.exists():
         return {}
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as e:
-        raise RecipeError(f"{path}: cannot be read: {' '.join(str(e).split())}") from e
-    if not isinstance(found, dict):
-        raise RecipeError(f"{path}: no system; remove it and train again")
-    return found
+    return read_yaml(path, "system", "remove it and train again")
 
 
 def check_same_system(exp_dir: Path, system: System, seed: int) -> None:

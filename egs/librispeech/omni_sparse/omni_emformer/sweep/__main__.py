@@ -38,7 +38,7 @@ from emformer.errors import RecipeError, run_main
 from emformer.experiment.logs import only_log_to_file
 from emformer.options import Parser, positive_float
 from emformer.scoring.results import CHUNK_WISE, SIMULATED
-from omni_emformer.supernet.options import ListOfLists, add_system_option, parse_subnets
+from omni_emformer.supernet.options import add_subnets_option, add_system_option
 from omni_emformer.supernet.system_file import read_system
 from omni_emformer.sweep.experiment_sweep import COSTS, ExperimentSweep, done_cells
 from omni_emformer.sweep.record import record_sweep
@@ -59,13 +59,9 @@ def get_parser() -> argparse.ArgumentParser:
         help="system of the pruned sub-networks of such a model in results (default: one_shot, or "
         "the name of a calibrated system)",
     )
-    parser.add_argument(
-        "--subnets",
-        type=parse_subnets,
-        action=ListOfLists,
-        nargs="+",
-        metavar="SPARSITY",
-        help="or names: of sub-networks of fewer layers, such as units-4, or that a search found, "
+    add_subnets_option(
+        parser,
+        "or names: of sub-networks of fewer layers, such as units-4, or that a search found, "
         "such as front/3 (default: what was trained: 0, valid_levels and max_sparsity of the "
         "supernet's settings; all sizes)",
     )

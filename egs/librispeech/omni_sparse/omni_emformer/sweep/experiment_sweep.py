@@ -16,8 +16,8 @@ from emformer.decoding.options import search_settings
 from emformer.decoding.references import References
 from emformer.decoding.run import DecodingRun
 from emformer.errors import RecipeError
-from emformer.scoring.references import references_of
-from emformer.scoring.results import CHUNK_WISE, Result, read_results, settings_text
+from emformer.scoring.references import results_against
+from emformer.scoring.results import CHUNK_WISE, DENSE, Result, settings_text
 from omni_emformer.supernet.options import open_subnets
 from omni_plugin.sweep import Cell, Job, Variant, grid
 
@@ -42,7 +42,7 @@ class ExperimentSweep:
     """The sweep of an experiment.
 
     Args:
-      args: Options of :func:`get_parser`.
+      args: Options of :func:`omni_emformer.sweep.__main__.get_parser`.
       options: Options of :func:`emformer.streaming_decode.get_parser`.
 
     Attributes:
@@ -98,7 +98,7 @@ class ExperimentSweep:
 
     def _variant(self, level: float) -> Variant:
         _, info = self.subnets.make(level)
-        one_shot = self.subnets.one_shot and level != 0
+        one_shot = self.subnets.one_shot and level not in (0, DENSE)
         name = self.args.system_name
         if one_shot:
             name = self.args.one_shot_name or self.subnets.pruned_by.replace("-", "_")
@@ -137,10 +137,4 @@ def cell_of(result: Result) -> Cell:
 
 def done_cells(exp_dir: Path, references: Mapping[str, str]) -> set[Cell]:
     """Cells that results.jsonl has, against these references (fingerprints by split)."""
-    path = exp_dir / "results.jsonl"
-    results = read_results(path) if path.exists() else []
-    return {
-        cell_of(r)
-        for r in results
-        if r.split in references and references_of(exp_dir, r) == references[r.split]
-    }
+    return {cell_of(r) for r in results_against(exp_dir, references)}

@@ -9,7 +9,7 @@ from typing import Any
 
 from omni_plugin.calibration.scores import SCORES
 from omni_plugin.errors import OmniError
-from omni_plugin.options import called, check_fields, checked, plain
+from omni_plugin.options import called, check_fields, checked, plain, sizes
 from omni_plugin.patterns import check_sparsity, make_pattern
 
 ALLOCATIONS = ("uniform", "curves")
@@ -35,7 +35,8 @@ class CalibrationSettings:
       biases: Re-estimate the biases of the pruned layers.
       norms: Give layer norms that run after a pruned layer the whole model's means and variances:
         least squares leaves outputs that vary less.
-      max_sparsity, valid_levels: What a sweep decodes.
+      max_sparsity, valid_levels: What a sweep decodes: these levels and the extremes; None for
+        those of 0.5, 0.7, 0.8 and 0.9 that do not exceed ``max_sparsity``.
     """
 
     pattern: str = "8x1"
@@ -51,12 +52,12 @@ class CalibrationSettings:
     biases: bool = True
     norms: bool = True
     max_sparsity: float = 0.9
-    valid_levels: tuple[float, ...] = (0.0, 0.5, 0.7, 0.8, 0.9)
+    valid_levels: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "calibrated")
         make_pattern(self.pattern)
-        for level in (*self.valid_levels, self.max_sparsity):
+        for level in (*(self.valid_levels or ()), self.max_sparsity):
             check_sparsity(level, "calibrated: level")
         check_sparsity(self.max_layer_sparsity, "calibrated.max_layer_sparsity")
         for name, known in (("score", SCORES), ("allocation", ALLOCATIONS)):
@@ -69,6 +70,10 @@ class CalibrationSettings:
             )
         if not self.damping > 0:
             raise OmniError(f"calibrated.damping is {self.damping}; it must be above 0")
+
+    def sizes(self) -> list[float]:
+        """Sparsities that are decoded: ascending, with the extremes."""
+        return sizes(self.valid_levels, self.max_sparsity)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, with lists for tuples."""
