@@ -78,8 +78,8 @@ What to run on
   --data-dir DIR      D (default: data/<corpus>)
   --exp-root DIR      X (default: exp/<corpus>); its folders are <system>, <system>-<level>,
                       <system>-seed<N> and <system>-<level>-seed<N>
-  --systems "dense omni dsnn pruned chain small_dense shallow simple_top_k iterative_zero_out
-             random_mask one_shot calibrated"  files of conf/systems, or YAML files of your own
+  --systems "dense omni grown dsnn pruned chain small_dense shallow simple_top_k
+             iterative_zero_out random_mask one_shot calibrated"  files of conf/systems, or YAML files of your own
                       (default: dense omni one_shot)
   --seeds "0 1 2"     each system is trained with each (default: 0)
   --config FILE       model and training settings of all systems (default: what the corpus's file

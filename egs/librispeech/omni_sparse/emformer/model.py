@@ -20,13 +20,14 @@ BLANK_ID = 0
 class TransducerOutput(NamedTuple):
     """What a training pass gives.
 
-    N: batch size; T: encoder frames; P: prune range; V: vocabulary.
+    N: batch size; T: encoder frames; P: prune range; V: vocabulary; D: encoder dimension.
 
     Args:
       simple_loss: Loss of the simple joiner an utterance, of shape ``(N,)``.
       pruned_loss: Loss of the real joiner on the pruned lattice, of shape ``(N,)``.
       ranges: First symbol position to the last at each frame, of shape ``(N, T, P)``.
       logits: The pruned lattice, of shape ``(N, T, P, V)``.
+      encoder_out: What the encoder gave, of shape ``(N, T, D)``.
       encoder_lens: Valid encoder frames, of shape ``(N,)``.
     """
 
@@ -34,6 +35,7 @@ class TransducerOutput(NamedTuple):
     pruned_loss: Tensor
     ranges: Tensor
     logits: Tensor
+    encoder_out: Tensor
     encoder_lens: Tensor
 
 
@@ -125,7 +127,9 @@ class Transducer(nn.Module):
                 rnnt_type=rnnt_type,
                 reduction="none",
             )
-        return TransducerOutput(simple_loss, pruned_loss, ranges, logits, encoder_lens)
+        return TransducerOutput(
+            simple_loss, pruned_loss, ranges, logits, encoder_out, encoder_lens
+        )
 
     # What decoding needs.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omni_plugin.distillation import DISTILLATIONS
+from omni_plugin.distillation import DISTILLATIONS, ENCODER
 from omni_plugin.errors import OmniError
 from omni_plugin.options import called, check_fields, check_rules, checked, plain, said_of, sizes
 from omni_plugin.patterns import Pattern, make_pattern
@@ -20,7 +20,8 @@ class DistillationSettings:
     """What sub-networks learn from the full one (only where it runs before them on the same batch).
 
     Args:
-      kind: ``kl``, ``label-blank`` or ``alpha``; see :mod:`omni_plugin.distillation`.
+      kind: ``kl``, ``label-blank`` or ``alpha``, of the pruned lattice, or ``encoder``, the squared
+        error of the encoder's outputs; see :mod:`omni_plugin.distillation`.
       weight: Of the distillation loss beside the sub-network's own. It sums over all cells of the
         lattice, most of them off the best path: with a weight of 1 (and ``kl``) a run on spoken
         digits unlearnt what it knew.
@@ -36,9 +37,10 @@ class DistillationSettings:
 
     def __post_init__(self) -> None:
         check_fields(self, "sparsity.distillation")
-        if self.kind not in DISTILLATIONS:
+        kinds = (*DISTILLATIONS, ENCODER)
+        if self.kind not in kinds:
             raise OmniError(
-                f"sparsity.distillation.kind is {self.kind!r}; known: {', '.join(DISTILLATIONS)}"
+                f"sparsity.distillation.kind is {self.kind!r}; known: {', '.join(kinds)}"
             )
         if not 0 <= self.weight < math.inf:
             raise OmniError(f"sparsity.distillation.weight is {self.weight}; it must be >= 0")

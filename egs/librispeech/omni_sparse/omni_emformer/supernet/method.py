@@ -16,7 +16,13 @@ from emformer.model import TransducerOutput
 from emformer.training.loss import Batch, loss_scales, run_transducer, weigh_losses
 from emformer.training.method import TrainingMethod
 from omni_plugin import OmniError, OmniTraining, SparsitySettings
-from omni_plugin.distillation import distillation_loss, lattice_labels, lattice_mask
+from omni_plugin.distillation import (
+    ENCODER,
+    distillation_loss,
+    encoder_distance,
+    lattice_labels,
+    lattice_mask,
+)
 from omni_plugin.sampling import Pass
 
 
@@ -61,9 +67,14 @@ class OmniMethod(TrainingMethod):
         self, model: nn.Module, batch: Batch, which: Pass, update: int
     ) -> tuple[Tensor, dict[str, float]]:
         training = torch.is_grad_enabled()
-        batch = _part(batch, *which.part)
         teaches = training and which.subnet.is_dense and self.omni.distils(update)
         teacher = None if teaches or not training else self._teacher
+        if teacher is None:
+            batch = _part(batch, *which.part)
+        else:
+            # The teacher's lattice may have more symbols than the longest utterance of the part.
+            batch = _part(batch, *which.part, min_symbols=teacher.ranges.size(2) - 1)
+            teacher = _taught(teacher, *which.part)
         scale = loss_scales(self.config, update, self.total_updates)
         dropout = not teaches or self.sparsity.distillation.teacher_dropout
         with self.omni.running(which, dropout):
@@ -81,6 +92,11 @@ class OmniMethod(TrainingMethod):
 
     def _distillation(self, out: TransducerOutput, teacher: TransducerOutput, batch: Batch):
         """Divergence from the full network an encoder frame."""
+        if self.sparsity.distillation.kind == ENCODER:
+            frames = torch.arange(out.encoder_out.size(1), device=out.encoder_out.device)
+            padding = frames >= out.encoder_lens.unsqueeze(1)  # (N, T)
+            each = encoder_distance(out.encoder_out, teacher.encoder_out)
+            return each.masked_fill(padding, 0.0).sum() / out.encoder_lens.sum()
         cells = lattice_mask(out.ranges, out.encoder_lens, batch.symbol_lens)
         labels = lattice_labels(batch.symbols, out.ranges)
         kind = self.sparsity.distillation.kind
@@ -103,10 +119,24 @@ class OmniMethod(TrainingMethod):
             raise RecipeError(str(e)) from e
 
 
-def _part(batch: Batch, number: int, parts: int) -> Batch:
+def _part(batch: Batch, number: int, parts: int, min_symbols: int = 0) -> Batch:
     """Every ``parts``-th utterance from the ``number``-th on, or all where one part had none."""
     if parts == 1 or len(batch.feature_lens) < parts:
         return batch
     tensors = (batch.features, batch.feature_lens, batch.symbols, batch.symbol_lens)
     x, x_lens, y, y_lens = (t[number::parts] for t in tensors)
-    return Batch(x[:, : int(x_lens.max())], x_lens, y[:, : max(1, int(y_lens.max()))], y_lens)
+    num_symbols = max(1, min_symbols, int(y_lens.max()))
+    return Batch(x[:, : int(x_lens.max())], x_lens, y[:, :num_symbols], y_lens)
+
+
+def _taught(teacher: TransducerOutput, number: int, parts: int) -> TransducerOutput:
+    """What the full network gave for the utterances of :func:`_part`."""
+    if parts == 1 or len(teacher.encoder_lens) < parts:
+        return teacher
+    own = TransducerOutput(*(value[number::parts] for value in teacher))
+    frames = int(own.encoder_lens.max())
+    return own._replace(
+        ranges=own.ranges[:, :frames],
+        logits=own.logits[:, :frames],
+        encoder_out=own.encoder_out[:, :frames],
+    )

@@ -3,13 +3,20 @@
 
 from omni_plugin.distillation.adaptive_dropout import AdaptiveDropout
 from omni_plugin.distillation.lattice import BLANK, lattice_labels, lattice_mask
-from omni_plugin.distillation.losses import DISTILLATIONS, distillation_loss
+from omni_plugin.distillation.losses import (
+    DISTILLATIONS,
+    ENCODER,
+    distillation_loss,
+    encoder_distance,
+)
 
 __all__ = [
     "BLANK",
     "DISTILLATIONS",
+    "ENCODER",
     "AdaptiveDropout",
     "distillation_loss",
+    "encoder_distance",
     "lattice_labels",
     "lattice_mask",
 ]

@@ -20,6 +20,9 @@ from omni_plugin.distillation.lattice import BLANK
 from omni_plugin.errors import OmniError
 from omni_plugin.options import named
 
+#: Name of :func:`encoder_distance`, which needs no lattice.
+ENCODER = "encoder"
+
 # Largest q / p that counts in the gradient of the divergence with alpha = -1.
 MAX_RATIO = 5.0
 
@@ -63,6 +66,35 @@ def distillation_loss(
     dtype = torch.float64 if student.dtype == torch.float64 else torch.float32
     with torch.autocast(device_type=student.device.type, enabled=False):
         return loss(student.to(dtype), teacher.detach().to(dtype), labels)
+
+
+def encoder_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared error of each frame, the teacher's values being as they are.
+
+    Computed in float32 whatever the outputs and autocast are (float64 stays float64). Only the
+    student gets a gradient.
+
+    Args:
+      student, teacher: What the encoders gave, of shape ``(N, T, D)``.
+
+    Returns:
+      Of shape ``(N, T)``.
+
+    Raises:
+      OmniError: Shapes do not fit.
+
+    >>> import torch
+    >>> encoder_distance(torch.zeros(1, 2, 4), torch.tensor([[[2.0] * 4, [0.0] * 4]]))
+    tensor([[4., 0.]])
+    """
+    if student.shape != teacher.shape:
+        raise OmniError(
+            f"distillation {ENCODER}: the student's outputs are of shape {tuple(student.shape)}, "
+            f"the teacher's of shape {tuple(teacher.shape)}; run both on the same utterances"
+        )
+    dtype = torch.float64 if student.dtype == torch.float64 else torch.float32
+    with torch.autocast(device_type=student.device.type, enabled=False):
+        return (student.to(dtype) - teacher.detach().to(dtype)).square().mean(-1)
 
 
 def kl(student: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:

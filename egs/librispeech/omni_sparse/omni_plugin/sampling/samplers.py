@@ -179,10 +179,12 @@ class SandwichSampler(Sampler):
 
     The sandwich rule of Yu and Huang, "Universally slimmable networks", 2019. It costs as many
     dense updates as there are passes. Cheaper by one pass: no ``sparsest`` in every update, but in
-    a share ``sparsest_share`` of the others' places.
+    a share ``sparsest_share`` of the others' places. Cheaper still: with ``parts`` above 1, the
+    densest keeps the whole batch, and the others have one of so many parts of it, with as much
+    weight in the update as their part has in the batch.
     """
 
-    defaults = {"random": 1, "sparsest": True, "sparsest_share": 0.0}
+    defaults = {"random": 1, "sparsest": True, "sparsest_share": 0.0, "parts": 1}
     teaches = True
 
     @classmethod
@@ -190,6 +192,8 @@ class SandwichSampler(Sampler):
         found = super().complete(options)
         if found["random"] < 0:
             raise OmniError(f"random is {found['random']}; it must be 0 or more")
+        if found["parts"] < 1:
+            raise OmniError(f"parts is {found['parts']}; it must be 1 or more")
         return found
 
     def draw(self, rng: random.Random, span: Span) -> Sequence[Pass]:
@@ -199,7 +203,12 @@ class SandwichSampler(Sampler):
         # Without a share, the draws stay those of runs from before there was such an option.
         other = self.mixed if self.options["sparsest_share"] else self.between
         found += [other(rng, span) for _ in range(self.options["random"])]
-        return [Pass(subnet, weight=1 / len(found)) for subnet in found]
+        parts = self.options["parts"]
+        weights = [1.0] + [1 / parts] * (len(found) - 1)
+        return [
+            Pass(subnet, weight / sum(weights), (number % parts, parts) if number else (0, 1))
+            for number, (subnet, weight) in enumerate(zip(found, weights, strict=True))
+        ]
 
 
 SAMPLERS: dict[str, type[Sampler]] = {

@@ -3,6 +3,7 @@
 
 import copy
 import logging
+import math
 
 import pytest
 import torch
@@ -12,7 +13,13 @@ from emformer.model import make_model
 from emformer.training.loss import Batch, loss_scales, run_transducer, transducer_loss, weigh_losses
 from omni_emformer.supernet import method as module
 from omni_emformer.supernet.method import OmniMethod
-from omni_plugin.distillation import DISTILLATIONS, distillation_loss, lattice_labels, lattice_mask
+from omni_plugin.distillation import (
+    DISTILLATIONS,
+    ENCODER,
+    distillation_loss,
+    lattice_labels,
+    lattice_mask,
+)
 from tests.support.made_up_batches import CONFIG, make_batch, pick
 from tests.support.supernets import SANDWICH, settings
 
@@ -174,8 +181,9 @@ def test_a_batch_with_too_few_utterances_goes_to_every_part(watched):
 # Distillation.
 
 
-def sandwich(**distillation) -> OmniMethod:
-    return make(**{**SANDWICH, "distillation": {"start": 0.2, **distillation}})
+def sandwich(parts: int = 1, **distillation) -> OmniMethod:
+    sampler = {**SANDWICH["sampler"], "parts": parts}
+    return make(**{**SANDWICH, "sampler": sampler, "distillation": {"start": 0.2, **distillation}})
 
 
 def test_all_passes_share_the_dense_networks_prune_ranges(watched):
@@ -254,6 +262,47 @@ def test_the_teacher_has_dropout_or_not(wanted):
         losses.append([info["loss"] for info in run(method, batch)])
     differ = [one != other for one, other in zip(*losses, strict=True)]
     assert differ == [wanted, True, True]
+
+
+@pytest.mark.parametrize("kind", [ENCODER, "kl"])
+def test_on_a_part_of_the_batch_the_teacher_is_what_it_gave_for_that_part(kind, watched):
+    """Against a teacher that sees the part alone, but for the ranges, which are the whole's."""
+    method = sandwich(kind=kind, weight=1.0, parts=2)
+    batch = make_batch()
+    dense, sparse, _ = method.passes(LATE)
+    supernet = method.omni.supernet
+    method.loss(supernet, batch, dense, LATE)
+    _, info = method.loss(supernet, batch, sparse, LATE)
+    part = watched.batches[1]
+    assert len(part.feature_lens) == (len(batch.feature_lens) + 1) // 2
+    student = watched.outs[1]
+    with torch.no_grad():
+        teacher = run_transducer(supernet.model, part, CONFIG.training, student.ranges)
+    if kind == ENCODER:
+        ends = student.encoder_lens.tolist()
+        apart = [
+            (own[:end] - other[:end]).square().mean(-1).sum()
+            for own, other, end in zip(student.encoder_out, teacher.encoder_out, ends, strict=True)
+        ]
+        expected = float(sum(apart))
+    else:
+        cells = lattice_mask(student.ranges, student.encoder_lens, part.symbol_lens)
+        labels = lattice_labels(part.symbols, student.ranges)
+        each = distillation_loss(kind, student.logits, teacher.logits, labels)
+        expected = float(each[cells].sum())
+    assert expected > 0
+    assert info["distillation"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_part_of_short_utterances_keeps_the_symbols_of_the_teachers_lattice(watched):
+    """The teacher's prune range is as wide as the longest utterance of the whole batch allows."""
+    batch = make_batch()
+    few = batch.symbol_lens.clone()
+    few[1::2] = 1
+    batch = Batch(batch.features, batch.feature_lens, batch.symbols, few)
+    infos = run(sandwich(kind="kl", parts=2), batch)
+    assert watched.ranges[1].size(2) > 2 and int(watched.batches[1].symbol_lens.max()) == 1
+    assert all(math.isfinite(info["loss"]) for info in infos)
 
 
 def test_before_its_start_there_is_no_distillation():

@@ -189,6 +189,15 @@ def test_the_sandwich_may_draw_the_sparsest_in_a_share_of_the_updates(share):
     assert all(x[0].subnet.is_dense for x in updates)
 
 
+@pytest.mark.parametrize("parts", [2, 4])
+def test_the_sandwich_may_give_the_others_a_part_of_the_batch_with_its_share_of_the_weight(parts):
+    passes = make("sandwich", sparsest=False, random=2, parts=parts).passes(UPDATES - 1)
+    assert [one.part for one in passes] == [(0, 1), (1, parts), (2 % parts, parts)]
+    assert sum(one.weight for one in passes) == pytest.approx(1)
+    for one in passes[1:]:
+        assert passes[0].weight / one.weight == pytest.approx(parts)
+
+
 @pytest.mark.parametrize("parts", [2, 3, 5])
 def test_the_split_gives_every_part_of_the_batch_to_one_sub_network(parts):
     sampler = make("split", parts=parts)
@@ -259,7 +268,12 @@ def test_impossible_shares_are_refused_with_their_values(name, options):
 
 @pytest.mark.parametrize(
     "name, option, value",
-    [("split", "parts", 1), ("split", "whole_share", 1.5), ("sandwich", "random", -1)],
+    [
+        ("split", "parts", 1),
+        ("split", "whole_share", 1.5),
+        ("sandwich", "random", -1),
+        ("sandwich", "parts", 0),
+    ],
 )
 def test_an_impossible_number_is_refused_with_its_value(name, option, value):
     with pytest.raises(OmniError, match=f"{option} is {value}"):
