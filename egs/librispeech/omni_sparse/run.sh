@@ -423,7 +423,7 @@ train_run() {
   if is_chain "$file"; then
     finish_beside  # it goes on from the level before, or from the dense model
     [ "$chain_of" = "$name $seed" ] || chain_start=$(folder_of dense "$seed" -)
-    options+=(--start-from "$chain_start")
+    options+=(--start-from "$chain_start" --teacher "$(folder_of dense "$seed" -)")
     chain_of="$name $seed" chain_start=$folder
   fi
   log "$name, seed $seed: $folder"

@@ -148,6 +148,9 @@ class TrainingConfig:
         of a step (demo.yaml's model, 30 s a batch, on a CPU; 1.2 times with 60 s).
       muon_momentum: Of Muon. For 2,500 updates the usual 0.95 is slow: with 60 s a batch and
         base_lr 0.006 the demo model had 7.3 % WER (mean of 6 seeds), with 0.9 5.9 % (one seed).
+      outer_lr_scale: Learning rate of all that is outside of the encoder's layers (front end,
+        decoder, joiners) as a share of ``base_lr``: below 1 where only the layers have much to
+        learn, such as after pruning.
       shortest_first: Updates at the start that get the shortest batches, in order of length: where
         few symbols lie in few frames, a model soon finds out which sound is which. It then leaves
         the plateau earlier that a transducer's loss has at first.
@@ -181,6 +184,7 @@ class TrainingConfig:
     base_lr: float = 3e-3
     optimizer: str = "adamw"
     muon_momentum: float = 0.95
+    outer_lr_scale: float = 1.0
     shortest_first: int = 0
     warmup_fraction: float = 0.1
     final_lr_fraction: float = 0.01

@@ -7,7 +7,8 @@ Usage:
   python3 -m omni_emformer.train --system conf/systems/pruned.yaml --level 0.7 \\
     --exp-dir exp/synthetic/pruned-0.70
   python3 -m omni_emformer.train --system conf/systems/chain.yaml --level 0.5 \\
-    --start-from exp/synthetic/dense --exp-dir exp/synthetic/chain-0.50
+    --start-from exp/synthetic/dense --teacher exp/synthetic/dense \\
+    --exp-dir exp/synthetic/chain-0.50
 
 The same command goes on where an interrupted run was. Beside what dense training leaves in the
 experiment's folder, there is system.yaml, the system as it was trained.
@@ -22,18 +23,21 @@ from pathlib import Path
 
 from emformer.errors import RecipeError, run_main
 from emformer.experiment.logs import setup_logging
+from emformer.model import Transducer
 from emformer.train import find_finished, get_parser, make_trainer, read_inputs, say_finished
 from emformer.training.distributed import start_processes
 from emformer.training.method import TrainingMethod
-from omni_emformer.supernet.chain import Start, check_start
+from omni_emformer.supernet.chain import ChainMethod, Start, check_start, load_teacher
 from omni_emformer.supernet.layer_method import LayerMethod
 from omni_emformer.supernet.method import OmniMethod
 from omni_emformer.supernet.system import System, load_system
 from omni_emformer.supernet.system_file import check_same_system, read_system, write_system
 
 
-def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMethod]:
-    """What makes the training method of a system.
+def method_of(
+    system: System, seed: int, rank: int, teacher: Transducer | None = None
+) -> Callable[..., TrainingMethod]:
+    """What makes the training method of a system; ``teacher`` is a chain's.
 
     Raises:
       RecipeError: It is not trained.
@@ -45,6 +49,9 @@ def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMet
     how = {"sparsity": system.sparsity, "seed": seed, "rank": rank}
     if system.layers is not None:
         return functools.partial(LayerMethod, layers=system.layers, **how)
+    if teacher is not None:
+        weight = system.chain.teacher_weight
+        return functools.partial(ChainMethod, teacher=teacher, weight=weight, **how)
     return functools.partial(OmniMethod, **how) if system.sparsity else TrainingMethod
 
 
@@ -58,18 +65,27 @@ def main() -> None:
         type=Path,
         help="the experiment that a level of a chain goes on from: the level before, or dense",
     )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        help="the dense experiment that teaches a chain, where chain.teacher_weight is above 0",
+    )
     args = parser.parse_args()
     processes = start_processes()
     system = load_system(args.system).at(args.level)
-    method = method_of(system, args.seed, processes.rank)
-    check_start(system, args.start_from)
+    check_start(system, args.start_from, args.teacher)
     check_same_system(args.exp_dir, system, args.seed)
     inputs = read_inputs(args, system.configure)
     if read_system(args.exp_dir) and find_finished(args, inputs):
         say_finished(args, inputs, processes)
     else:
         setup_logging(args.exp_dir / "log", "train", processes.rank)
-        start = Start(system, args, inputs.data) if system.chain else None
+        start, teacher = None, None
+        if system.chain:
+            start = Start(system, args, inputs.data)
+            if system.chain.teacher_weight:
+                teacher = load_teacher(args.teacher, inputs.config)
+        method = method_of(system, args.seed, processes.rank, teacher)
         trainer = make_trainer(args, processes, method, inputs, start)
         if processes.is_main:
             write_system(args.exp_dir, system, args.seed)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import nn
 from torch.optim import AdamW
@@ -33,11 +34,28 @@ def make_optimizer(model: Transducer, config: TrainingConfig) -> AdamW:
         {"params": [p for p in decayed if id(p) not in hidden], "weight_decay": decay},
         {"params": others, "weight_decay": 0.0},
     ]
+    if hidden:
+        matrices = [p for p in decayed if id(p) in hidden]
+        groups.append({"params": matrices, "weight_decay": decay, "muon": True})
+    if config.outer_lr_scale != 1:
+        groups = _scale_outer(groups, model, config)
     if not hidden:
         return AdamW(groups, lr=config.base_lr, betas=_BETAS)
-    matrices = [p for p in decayed if id(p) in hidden]
-    groups.append({"params": matrices, "weight_decay": decay, "muon": True})
     return MuonAdamW(groups, config.base_lr, _BETAS, config.muon_momentum)
+
+
+def _scale_outer(
+    groups: list[dict[str, Any]], model: Transducer, config: TrainingConfig
+) -> list[dict[str, Any]]:
+    """Each group in two: the encoder's layers, and the rest with a learning rate of its own."""
+    layers = {id(p) for p in model.encoder.emformer.parameters()}
+    rate = config.base_lr * config.outer_lr_scale
+    found = []
+    for group in groups:
+        inner = [p for p in group["params"] if id(p) in layers]
+        outer = [p for p in group["params"] if id(p) not in layers]
+        found += [{**group, "params": inner}, {**group, "params": outer, "base_lr": rate}]
+    return [group for group in found if group["params"]]
 
 
 def learning_rate_factor(config: TrainingConfig, update: int, total_updates: int) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a step of a chain starts from: the step before, pruned in closed form."""
+"""What a step of a chain starts from, the step before pruned in closed form, and its teacher."""
 
 from __future__ import annotations
 
@@ -8,27 +8,37 @@ import logging
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from emformer.config import Config
 from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding import options as decode_options
 from emformer.errors import RecipeError
 from emformer.experiment.checkpoint import load_newest
 from emformer.model import Transducer
+from emformer.training.loss import Batch, run_transducer
 from omni_emformer.supernet.calibrated_subnets import calls
+from omni_emformer.supernet.method import OmniMethod
 from omni_emformer.supernet.subnets import Subnets
 from omni_emformer.supernet.system import System
 from omni_plugin import OmniError
 from omni_plugin.calibration import calibrate
+from omni_plugin.distillation import ENCODER
+from omni_plugin.sampling import Pass
+from omni_plugin.settings import DistillationSettings
 
 
-def check_start(system: System, start_from: Path | None) -> None:
-    """A chain needs an experiment to start from, and nothing else takes one.
+def check_start(system: System, start_from: Path | None, teacher: Path | None) -> None:
+    """A chain needs an experiment to start from, perhaps a teacher; nothing else takes either.
 
     Raises:
       RecipeError: It has none, or is no chain.
     """
+    if system.chain is None and teacher is not None:
+        raise RecipeError(f"--teacher: system {system.name} is no chain and has no such teacher")
     if system.chain is None and start_from is not None:
         raise RecipeError(f"--start-from: system {system.name} is no chain and starts from nothing")
     if system.chain is not None and start_from is None:
@@ -36,6 +46,61 @@ def check_start(system: System, start_from: Path | None) -> None:
             f"system {system.name} is a chain; give the experiment of the level before, or the "
             "dense one, by --start-from"
         )
+    if system.chain is not None and system.chain.teacher_weight and teacher is None:
+        raise RecipeError(
+            f"system {system.name} is a chain with a teacher (chain.teacher_weight); give the "
+            "dense experiment by --teacher"
+        )
+
+
+class ChainMethod(OmniMethod):
+    """Trains one level, taught by the encoder of the dense model.
+
+    Args:
+      teacher: The dense model; it is not trained.
+      weight: Of what it teaches, see :class:`ChainSettings`.
+      further: As :class:`OmniMethod`'s.
+    """
+
+    def __init__(self, *further: Any, teacher: Transducer, weight: float, **named: Any) -> None:
+        super().__init__(*further, **named)
+        self._dense = teacher.eval().requires_grad_(False)
+        self.distillation = DistillationSettings(kind=ENCODER, weight=weight, start=0.0)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        self._dense.to(next(model.parameters()).device)
+        return super().wrap(model)
+
+    def loss(
+        self, model: nn.Module, batch: Batch, which: Pass, update: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                self._teacher = run_transducer(self._dense, batch, self.config)
+        return super().loss(model, batch, which, update)
+
+
+def load_teacher(folder: Path, config: Config) -> Transducer:
+    """The dense model of an experiment.
+
+    Args:
+      folder: The experiment.
+      config: Of the training that it is to teach.
+
+    Raises:
+      RecipeError: There is no such experiment, it is not dense, or is of another model.
+    """
+    found = _subnets(folder)
+    if not found.one_shot or found.levels()[0] != 0:
+        raise RecipeError(f"--teacher {folder}: not a dense model")
+    model, info = found.make(0)
+    if info.config.model != config.model:
+        raise RecipeError(f"--teacher {folder}: of another model")
+    return model
+
+
+def _subnets(folder: Path) -> Subnets:
+    return Subnets(decode_options.get_parser(None).parse_args(["--exp-dir", str(folder)]))
 
 
 class Start:
@@ -59,8 +124,7 @@ class Start:
         if load_newest(self.args.exp_dir, lambda _: None) is not None:  # training tells of damage
             return
         folder: Path = self.args.start_from
-        options = decode_options.get_parser(None).parse_args(["--exp-dir", str(folder)])
-        before = Subnets(options)
+        before = _subnets(folder)
         level = before.levels()[0]
         if level >= self.system.level:
             raise RecipeError(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -22,6 +23,8 @@ class ChainSettings:
       shares: What the training of each level takes of the configuration's, in order of the levels.
       epochs: Parts of each training; decoding averages the weights over the last one.
       training: Training settings in place of the configuration's.
+      teacher_weight: Of the squared error of the encoder's outputs, those of the dense model being
+        the aim, beside the loss of the labels; with 0 nothing teaches.
       calibration: How a step is pruned in closed form before it is trained; which weights and
         which pattern is a matter of the section ``sparsity``.
     """
@@ -29,6 +32,7 @@ class ChainSettings:
     shares: tuple[float, ...]
     epochs: int = 5
     training: Mapping[str, Any] = field(default_factory=dict)
+    teacher_weight: float = 0.0
     calibration: RecipeCalibration = field(default_factory=RecipeCalibration)
 
     def __post_init__(self) -> None:
@@ -36,6 +40,8 @@ class ChainSettings:
             raise OmniError(f"chain.epochs is {self.epochs}; it must be >= 1")
         if not self.shares or min(self.shares) <= 0:
             raise OmniError(f"chain.shares is {list(self.shares)}; each must be above 0")
+        if not 0 <= self.teacher_weight < math.inf:
+            raise OmniError(f"chain.teacher_weight is {self.teacher_weight}; it must be >= 0")
         taken = {"num_epochs", "epoch_share"} & set(self.training)
         if taken:
             raise OmniError(f"chain.training has {min(taken)}, which the shares decide")

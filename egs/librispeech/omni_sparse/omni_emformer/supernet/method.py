@@ -45,6 +45,7 @@ class OmniMethod(TrainingMethod):
     ) -> None:
         super().__init__(config, total_updates)
         self.sparsity, self.seed, self.rank = sparsity, seed, rank
+        self.distillation = sparsity.distillation
         # What the full network gave for the batch of the update under way.
         self._teacher: TransducerOutput | None = None
 
@@ -76,7 +77,7 @@ class OmniMethod(TrainingMethod):
             batch = _part(batch, *which.part, min_symbols=teacher.ranges.size(2) - 1)
             teacher = _taught(teacher, *which.part)
         scale = loss_scales(self.config, update, self.total_updates)
-        dropout = not teaches or self.sparsity.distillation.teacher_dropout
+        dropout = not teaches or self.distillation.teacher_dropout
         with self.omni.running(which, dropout):
             out = run_transducer(
                 model, batch, self.config, None if teacher is None else teacher.ranges
@@ -87,19 +88,19 @@ class OmniMethod(TrainingMethod):
         elif teacher is not None:
             distilled = self._distillation(out, teacher, batch)
             info["distillation"] = float(distilled) * info["frames"]
-            loss = loss + self.sparsity.distillation.weight * distilled
+            loss = loss + self.distillation.weight * distilled
         return which.weight * loss, info
 
     def _distillation(self, out: TransducerOutput, teacher: TransducerOutput, batch: Batch):
         """Divergence from the full network an encoder frame."""
-        if self.sparsity.distillation.kind == ENCODER:
+        kind = self.distillation.kind
+        if kind == ENCODER:
             frames = torch.arange(out.encoder_out.size(1), device=out.encoder_out.device)
             padding = frames >= out.encoder_lens.unsqueeze(1)  # (N, T)
             each = encoder_distance(out.encoder_out, teacher.encoder_out)
             return each.masked_fill(padding, 0.0).sum() / out.encoder_lens.sum()
         cells = lattice_mask(out.ranges, out.encoder_lens, batch.symbol_lens)
         labels = lattice_labels(batch.symbols, out.ranges)
-        kind = self.sparsity.distillation.kind
         each = distillation_loss(kind, out.logits, teacher.logits, labels)
         return each.masked_fill(~cells, 0.0).sum() / out.encoder_lens.sum()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,16 @@ from emformer.decoding import options as decode_options
 from emformer.errors import RecipeError
 from emformer.experiment.checkpoint import load_checkpoint
 from emformer.model import make_model
+from emformer.training.loss import loss_scales, run_transducer, weigh_losses
 from omni_emformer import train
 from omni_emformer.supernet import chain
 from omni_emformer.supernet.calibrated_subnets import calls
 from omni_emformer.supernet.subnets import Subnets
 from omni_emformer.supernet.system import System, load_system
+from omni_plugin import SparsitySettings
 from omni_plugin.calibration import CalibrationSettings, calibrate
 from tests.support import training
+from tests.support.made_up_batches import CONFIG, make_batch
 from tests.support.training import Interrupted, words, write_config
 
 SYSTEM = {
@@ -74,10 +78,11 @@ def step(data: Path, config: Path, system: Path, level: float, start_from: Path,
     return train.make_trainer(args, train.start_processes(), method, inputs, start), inputs, start
 
 
-def train_step(monkeypatch, *where) -> Path:
+def train_step(monkeypatch, *where, more=()) -> Path:
     """Train a level by the command line; ``where`` as of :func:`step`."""
     data, config, system, level, start_from, exp_dir = where
     options = ["--system", str(system), "--level", str(level), "--start-from", str(start_from)]
+    options += more
     monkeypatch.setattr("sys.argv", ["train", *words(data, config, exp_dir), *options])
     train.main()
     return exp_dir
@@ -153,15 +158,84 @@ def test_an_interrupted_step_goes_on_from_its_own_weights(
     assert load_checkpoint(one / "epoch-2.pt")["train_updates"] > 9
 
 
+# The teacher.
+
+
+def test_the_loss_has_the_weighed_squared_error_to_the_dense_encoders_outputs():
+    torch.manual_seed(0)
+    settings = SparsitySettings.from_dict(SYSTEM["sparsity"])
+    models = [make_model(CONFIG.model, 20) for _ in range(2)]
+    student, teacher = models
+    how = {"sparsity": settings, "teacher": copy.deepcopy(teacher), "weight": 0.7}
+    method, batch = chain.ChainMethod(CONFIG.training, 100, **how), make_batch()
+    supernet = method.wrap(student)
+    (which,) = method.passes(50)
+    loss, info = method.loss(supernet, batch, which, 50)
+    loss.backward()
+
+    plain = copy.deepcopy(student)
+    plain.load_state_dict(supernet.bake(which.subnet))
+    with torch.no_grad():
+        wanted = run_transducer(teacher, batch, CONFIG.training)
+    out = run_transducer(plain, batch, CONFIG.training, wanted.ranges)
+    own, _ = weigh_losses(out, loss_scales(CONFIG.training, 50, 100))
+    lens = out.encoder_lens.tolist()
+    apart = torch.cat([wanted.encoder_out[n, :end] for n, end in enumerate(lens)])
+    apart = apart - torch.cat([out.encoder_out[n, :end] for n, end in enumerate(lens)])
+    distance = apart.square().mean()
+    torch.testing.assert_close(loss, own + 0.7 * distance)
+    assert info["distillation"] / info["frames"] == pytest.approx(float(distance), rel=1e-4)
+    assert all(p.grad is None for p in method._dense.parameters())
+
+
+def test_a_step_is_taught_by_the_model_that_is_named(
+    tiny_data, config, dense, tmp_path, monkeypatch
+):
+    """The command line, to the end; without a teacher the same step comes to other weights."""
+    taught = write(tmp_path / "taught.yaml", chain={**SYSTEM["chain"], "teacher_weight": 5.0})
+    alone = write(tmp_path / "alone.yaml")
+    states = []
+    for path in (taught, alone):
+        where = tiny_data, config, path, 0.5, dense, tmp_path / path.stem
+        train_step(monkeypatch, *where, more=["--teacher", str(dense)])
+        states.append(load_checkpoint(tmp_path / path.stem / "epoch-2.pt")["model"])
+        metrics = (tmp_path / path.stem / "metrics.jsonl").read_text()
+        assert ("distillation" in metrics) == (path is taught)
+    assert training.difference(*states) is not None
+
+
 # What cannot be.
 
 
 def test_a_chain_needs_something_to_start_from(system):
     one = load_system(system).at(0.5)
     with pytest.raises(RecipeError, match="system steps is a chain; give the experiment"):
-        chain.check_start(one, None)
+        chain.check_start(one, None, None)
     with pytest.raises(RecipeError, match="--start-from: system mine is no chain"):
-        chain.check_start(System("mine"), Path("exp"))
+        chain.check_start(System("mine"), Path("exp"), None)
+
+
+def test_a_chain_with_a_teacher_needs_one(tmp_path):
+    taught = write(tmp_path / "taught.yaml", chain={**SYSTEM["chain"], "teacher_weight": 5.0})
+    with pytest.raises(RecipeError, match="system taught is a chain with a teacher .* --teacher"):
+        chain.check_start(load_system(taught).at(0.5), Path("exp"), None)
+
+
+def test_nothing_but_a_chain_has_such_a_teacher():
+    with pytest.raises(RecipeError, match="--teacher: system mine is no chain"):
+        chain.check_start(System("mine"), None, Path("exp"))
+
+
+def test_a_teacher_must_be_dense(tiny_data, config, system, dense, tmp_path, monkeypatch):
+    half = train_step(monkeypatch, tiny_data, config, system, 0.5, dense, tmp_path / "steps-0.50")
+    with pytest.raises(RecipeError, match="--teacher .*steps-0.50: not a dense model"):
+        chain.load_teacher(half, load_config(config))
+
+
+def test_a_teacher_must_be_of_the_same_model(dense, tmp_path):
+    other = load_config(write_config(tmp_path / "other.yaml", ffn_dim=48))
+    with pytest.raises(RecipeError, match="--teacher .*dense: of another model"):
+        chain.load_teacher(dense, other)
 
 
 def test_what_it_starts_from_must_be_denser(
@@ -200,6 +274,10 @@ BAD = {
     "levels of its own": (
         {"chain": {"shares": [0.5, 0.5], "calibration": {"allocation": "curves"}}},
         "chain.calibration.allocation: all weights of a step have its level",
+    ),
+    "a teacher that pushes away": (
+        {"chain": {"shares": [0.5, 0.5], "teacher_weight": -1.0}},
+        "chain.teacher_weight is -1.0; it must be >= 0",
     ),
     "a list": ({"chain": [0.5]}, "chain: expected settings"),
     "training that is a list": (
