@@ -11,7 +11,7 @@ dl_dir=download
 fsdd_dir=
 config=
 exp_root=
-systems="dense omni one_shot"
+systems="dense omni chain one_shot"
 report_dir=
 seeds=0
 nj=$(nproc)
@@ -43,7 +43,8 @@ help_message=$(cat <<'EOF'
 Usage: ./run.sh [--stage N] [--stop-stage N] [--option value ...]
 
 Without options: the whole recipe on synthetic speech, on the CPU, to tables and plots of word error
-rates: a dense model, and a supernet with a sub-network for every size.
+rates: a dense model, a supernet with a sub-network for every size, and a chain of models, each
+pruned from the one before.
 
 Stages (inputs -> outputs; D is the data folder, X that of all experiments, E that of the dense
 model of the first seed: X/dense, or X/dense-seedN where that seed is N)
@@ -80,7 +81,7 @@ What to run on
                       <system>-seed<N> and <system>-<level>-seed<N>
   --systems "dense omni grown dsnn pruned chain small_dense shallow simple_top_k
              iterative_zero_out random_mask one_shot calibrated"  files of conf/systems, or YAML files of your own
-                      (default: dense omni one_shot)
+                      (default: dense omni chain one_shot)
   --seeds "0 1 2"     each system is trained with each (default: 0)
   --config FILE       model and training settings of all systems (default: what the corpus's file
                       names: conf/demo.yaml, conf/fsdd.yaml, conf/librispeech.yaml)
@@ -421,8 +422,8 @@ train_run() {
   fi
   [ "$level" = - ] || options=(--level "$level")
   if is_chain "$file"; then
-    finish_beside  # it goes on from the level before, or from the dense model
     [ "$chain_of" = "$name $seed" ] || chain_start=$(folder_of dense "$seed" -)
+    wait_beside "$(basename "$chain_start")"  # the level before, or the dense model
     options+=(--start-from "$chain_start" --teacher "$(folder_of dense "$seed" -)")
     chain_of="$name $seed" chain_start=$folder
   fi

@@ -19,6 +19,13 @@ start_beside() {
   _names+=("$name") _pids+=("$!")
 }
 
+# Waits for one of them; nothing of that name is nothing to wait for.
+wait_beside() {
+  while [[ " ${_names[*]} " = *" $1 "* ]]; do
+    _wait_for_one
+  done
+}
+
 finish_beside() {
   while [ "${#_pids[@]}" -gt 0 ]; do
     _wait_for_one

@@ -63,6 +63,21 @@ def test_the_users_number_of_threads_stays(tmp_path):
     assert script(text, tmp_path, OMP_NUM_THREADS="5").stdout == "[a] 5\n"
 
 
+def test_one_is_waited_for_while_another_goes_on(tmp_path):
+    done = script(
+        "start_beside 2 1 other sh -c 'cat fifo'\n"
+        "start_beside 2 1 one sh -c 'echo done > ended'\n"
+        "wait_beside one\n[ -e ended ] && echo met > fifo\nfinish_beside",
+        tmp_path,
+    )
+    assert done.returncode == 0 and done.stdout == "[other] met\n", done.stderr
+
+
+def test_what_was_never_started_is_not_waited_for(tmp_path):
+    done = script("wait_beside nobody\necho on", tmp_path)
+    assert done.returncode == 0 and done.stdout == "on\n", done.stderr
+
+
 WAITER = """trap 'echo stopped > stopped; exit 1' TERM; echo up > fifo; read -r line < never"""
 
 
@@ -100,14 +115,26 @@ def test_a_stopped_script_leaves_nothing_running(tmp_path, sent, status):
 
 @pytest.fixture
 def recorded(tmp_path):
-    """run.sh with a Python that records its trainings and decodings instead of running them."""
+    """run.sh with a Python that records its trainings and decodings instead of running them.
+
+    What goes on from a training that has not ended is recorded, too.
+    """
     python = tmp_path / "bin/python3"
     python.parent.mkdir()
     python.write_text(
         f"""#!/bin/sh
 case "$*" in
   *check_settings*) ;;
-  *" emformer."* | *omni_emformer.*) echo "${{OMP_NUM_THREADS:-all}} $2 $*" >> {tmp_path}/log ;;
+  *" emformer."* | *omni_emformer.*)
+    echo "${{OMP_NUM_THREADS:-all}} $2 $*" >> {tmp_path}/log
+    for word; do
+      case $last in
+        --start-from) [ -e "$word/ended" ] || echo "too early $*" >> {tmp_path}/log ;;
+        --exp-dir) folder=$word ;;
+      esac
+      last=$word
+    done
+    case $2 in *.train) mkdir -p "$folder" && touch "$folder/ended" ;; esac ;;
   *) exec {sys.executable} "$@" ;;
 esac
 """
@@ -130,7 +157,7 @@ esac
 
 
 def test_the_dense_model_and_the_supernet_are_trained_side_by_side(recorded):
-    begun = recorded("--stop-stage", "9", "--train-jobs", "2")
+    begun = recorded("--stop-stage", "9", "--train-jobs", "2", "--systems", "dense omni")
     assert sorted(what for _, what in begun[:2]) == ["emformer.train", "omni_emformer.train"]
     assert begun[2][1] == "emformer.decode"
     threads = {number for number, what in begun if what.endswith(".train")}
@@ -138,11 +165,19 @@ def test_the_dense_model_and_the_supernet_are_trained_side_by_side(recorded):
 
 
 def test_with_one_job_the_supernet_is_trained_after_the_dense_model_is_decoded(recorded):
-    begun = recorded("--stop-stage", "9", "--train-jobs", "1")
+    begun = recorded("--stop-stage", "9", "--train-jobs", "1", "--systems", "dense omni")
     assert [what.split(".")[-1] for _, what in begun] == [
         "train", "decode", "streaming_decode", "report", "train",
     ]  # fmt: skip
     assert {number for number, _ in begun} == {"all"}
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_each_step_of_a_chain_begins_when_the_one_before_has_ended(recorded, jobs):
+    words = ("--systems", "dense omni chain", "--seeds", "0 1", "--train-jobs", jobs)
+    begun = recorded("--stop-stage", "9", *words)
+    assert [what for _, what in begun].count("omni_emformer.train") >= 11
+    assert "too" not in {first for first, _ in begun}
 
 
 def test_a_single_training_has_all_cores(recorded):
