@@ -19,16 +19,14 @@ from emformer.decoding import options as decode_options
 from emformer.errors import RecipeError
 from emformer.experiment.checkpoint import load_newest
 from emformer.model import Transducer
-from emformer.training.loss import Batch, run_transducer
+from emformer.training.loss import Batch, loss_scales, run_transducer, weigh_losses
 from omni_emformer.supernet.calibrated_subnets import calls
-from omni_emformer.supernet.method import OmniMethod
+from omni_emformer.supernet.method import OmniMethod, distance_a_frame
 from omni_emformer.supernet.subnets import Subnets
 from omni_emformer.supernet.system import System
 from omni_plugin import OmniError
 from omni_plugin.calibration import calibrate
-from omni_plugin.distillation import ENCODER
 from omni_plugin.sampling import Pass
-from omni_plugin.settings import DistillationSettings
 
 
 def check_start(system: System, start_from: Path | None, teacher: Path | None) -> None:
@@ -64,20 +62,31 @@ class ChainMethod(OmniMethod):
 
     def __init__(self, *further: Any, teacher: Transducer, weight: float, **named: Any) -> None:
         super().__init__(*further, **named)
-        self._dense = teacher.eval().requires_grad_(False)
-        self.distillation = DistillationSettings(kind=ENCODER, weight=weight, start=0.0)
+        self._teacher_encoder = teacher.encoder.eval().requires_grad_(False)
+        self._weight = weight
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        self._dense.to(next(model.parameters()).device)
+        self._teacher_encoder.to(next(model.parameters()).device)
         return super().wrap(model)
+
+    def cost(self, which: Pass) -> float:
+        # The teacher goes forward only: about a third of a pass, with its decoder and loss.
+        return super().cost(which) + 1 / 3
 
     def loss(
         self, model: nn.Module, batch: Batch, which: Pass, update: int
     ) -> tuple[Tensor, dict[str, float]]:
+        with self.omni.running(which):
+            out = run_transducer(model, batch, self.config)
+        scales = loss_scales(self.config, update, self.total_updates)
+        loss, info = weigh_losses(out, scales)
         if torch.is_grad_enabled():
             with torch.no_grad():
-                self._teacher = run_transducer(self._dense, batch, self.config)
-        return super().loss(model, batch, which, update)
+                aim, _ = self._teacher_encoder(batch.features, batch.feature_lens)
+            distance = distance_a_frame(out, aim)
+            info["distillation"] = float(distance) * info["frames"]
+            loss = loss + self._weight * distance
+        return loss, info
 
 
 def load_teacher(folder: Path, config: Config) -> Transducer:

@@ -45,7 +45,6 @@ class OmniMethod(TrainingMethod):
     ) -> None:
         super().__init__(config, total_updates)
         self.sparsity, self.seed, self.rank = sparsity, seed, rank
-        self.distillation = sparsity.distillation
         # What the full network gave for the batch of the update under way.
         self._teacher: TransducerOutput | None = None
 
@@ -77,7 +76,7 @@ class OmniMethod(TrainingMethod):
             batch = _part(batch, *which.part, min_symbols=teacher.ranges.size(2) - 1)
             teacher = _taught(teacher, *which.part)
         scale = loss_scales(self.config, update, self.total_updates)
-        dropout = not teaches or self.distillation.teacher_dropout
+        dropout = not teaches or self.sparsity.distillation.teacher_dropout
         with self.omni.running(which, dropout):
             out = run_transducer(
                 model, batch, self.config, None if teacher is None else teacher.ranges
@@ -88,17 +87,14 @@ class OmniMethod(TrainingMethod):
         elif teacher is not None:
             distilled = self._distillation(out, teacher, batch)
             info["distillation"] = float(distilled) * info["frames"]
-            loss = loss + self.distillation.weight * distilled
+            loss = loss + self.sparsity.distillation.weight * distilled
         return which.weight * loss, info
 
     def _distillation(self, out: TransducerOutput, teacher: TransducerOutput, batch: Batch):
         """Divergence from the full network an encoder frame."""
-        kind = self.distillation.kind
+        kind = self.sparsity.distillation.kind
         if kind == ENCODER:
-            frames = torch.arange(out.encoder_out.size(1), device=out.encoder_out.device)
-            padding = frames >= out.encoder_lens.unsqueeze(1)  # (N, T)
-            each = encoder_distance(out.encoder_out, teacher.encoder_out)
-            return each.masked_fill(padding, 0.0).sum() / out.encoder_lens.sum()
+            return distance_a_frame(out, teacher.encoder_out)
         cells = lattice_mask(out.ranges, out.encoder_lens, batch.symbol_lens)
         labels = lattice_labels(batch.symbols, out.ranges)
         each = distillation_loss(kind, out.logits, teacher.logits, labels)
@@ -118,6 +114,19 @@ class OmniMethod(TrainingMethod):
             self.omni.load_state_dict(state)
         except OmniError as e:
             raise RecipeError(str(e)) from e
+
+
+def distance_a_frame(out: TransducerOutput, aim: Tensor) -> Tensor:
+    """Squared error of the encoder's outputs, a mean over channels and valid frames.
+
+    Args:
+      out: Of the student.
+      aim: The teacher's encoder outputs, of shape ``(N, T, D)``.
+    """
+    frames = torch.arange(aim.size(1), device=aim.device)
+    padding = frames >= out.encoder_lens.unsqueeze(1)  # (N, T)
+    each = encoder_distance(out.encoder_out, aim)
+    return each.masked_fill(padding, 0.0).sum() / out.encoder_lens.sum()
 
 
 def _part(batch: Batch, number: int, parts: int, min_symbols: int = 0) -> Batch:
