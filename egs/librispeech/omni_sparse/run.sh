@@ -9,6 +9,8 @@ corpus=synthetic
 data_dir=
 dl_dir=download
 fsdd_dir=
+an4_dir=
+kaldi_dir=
 config=
 exp_root=
 systems="dense omni one_shot"
@@ -71,9 +73,11 @@ model of the first seed: X/dense, or X/dense-seedN where that seed is N)
                       (stages 12 to 15 are not run without --stop-stage)
 
 What to run on
-  --corpus NAME       synthetic, fsdd, fsdd_all, mini_librispeech, librispeech_100, librispeech,
-                      or a YAML file like those of conf/corpus (default: synthetic)
+  --corpus NAME       synthetic, fsdd, fsdd_all, an4, mini_librispeech, librispeech_100, librispeech,
+                      kaldi, or a YAML file like those of conf/corpus (default: synthetic)
   --fsdd-dir DIR      a checkout of the Free Spoken Digit Dataset (corpus fsdd)
+  --an4-dir DIR       what CMU's an4_sphere.tar.gz unpacks to (corpus an4)
+  --kaldi-dir DIR     a folder with the Kaldi data directories train, dev and test (corpus kaldi)
   --dl-dir DIR        LibriSpeech and MUSAN are downloaded to it, or already there (default: download)
   --data-dir DIR      D (default: data/<corpus>)
   --exp-root DIR      X (default: exp/<corpus>); its folders are <system>, <system>-<level>,
@@ -83,7 +87,7 @@ What to run on
                       (default: dense omni one_shot)
   --seeds "0 1 2"     each system is trained with each (default: 0)
   --config FILE       model and training settings of all systems (default: what the corpus's file
-                      names: conf/demo.yaml, conf/fsdd.yaml, conf/librispeech.yaml)
+                      names: conf/demo.yaml, conf/fsdd.yaml, conf/librispeech.yaml, ...)
   --on-the-fly true   compute features while training and decoding, store none
 
 Training (all systems alike)
@@ -185,7 +189,7 @@ in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
 . ./check_options.sh
 
-for name in config data_dir exp_root report_dir fsdd_dir dl_dir python; do
+for name in config data_dir exp_root report_dir fsdd_dir an4_dir kaldi_dir dl_dir python; do
   if [[ -n ${!name} && ${!name} != /* && $name:${!name} != dl_dir:download ]]; then
     printf -v "$name" '%s' "$(from_caller "${!name}")"
   fi
@@ -287,8 +291,28 @@ check_trained() {
   file=$(system_file "${!1}")
   [ -f "$file" ] || fail "--${1//_/-}: there is no $file; see conf/systems"
 }
+# What a corpus is made of, if the user brings it.
+check_source() {
+  in_stages 0 || in_stages 1 || return 0
+  case $source in
+    fsdd) check_brought fsdd_dir recordings "get the recordings with:" \
+      "git clone https://github.com/Jakobovski/free-spoken-digit-dataset" ;;
+    an4) check_brought an4_dir etc/an4_train.fileids "get and unpack an4_sphere.tar.gz of" \
+      "http://www.speech.cs.cmu.edu/databases/an4" ;;
+    kaldi) check_brought kaldi_dir "" "it takes the folder of the Kaldi data directories" ;;
+  esac
+}
+# An option's folder, and something that is in it; what to do without.
+check_brought() {
+  local option=--${1//_/-} folder=${!1} inside=$2
+  shift 2
+  [ -n "$folder" ] || fail "$option is not given; $*"
+  [ -d "$folder" ] || fail "$option: there is no folder $folder; $*"
+  [ -e "$folder/$inside" ] || fail "$option: $folder has no $inside; $*"
+}
 check_settings() {
   local system files=()
+  check_source
   if in_stages 12; then check_trained search_system; fi
   if in_stages 13 || in_stages 14 || in_stages 15; then check_trained export_system; fi
   if in_stages 9 || in_stages 10 || in_stages 11; then
@@ -306,8 +330,7 @@ if in_stages 0; then
   log "Stage 0: corpus $corpus_name"
   case $source in
     synthetic) run python3 -m local.prepare_synthetic --data-dir "$data_dir" --nj "$nj" ;;
-    fsdd) [ -n "$fsdd_dir" ] || fail "--fsdd-dir is not given; get the recordings with:" \
-      "git clone https://github.com/Jakobovski/free-spoken-digit-dataset" ;;
+    fsdd | an4 | kaldi) log "the sound is there already" ;;
     librispeech)
       run python3 -m local.download --corpus "$corpus" --download-dir "$dl_dir"
       if $musan; then
@@ -327,8 +350,13 @@ if in_stages 1; then
       run python3 -m local.prepare_synthetic_manifests --data-dir "$data_dir"
       ;;
     fsdd)
-      [ -n "$fsdd_dir" ] || fail "stage 1 of $corpus_name needs --fsdd-dir"
       run python3 -m local.prepare_fsdd "${data_options[@]}" --fsdd-dir "$fsdd_dir"
+      ;;
+    an4)
+      run python3 -m local.prepare_an4 "${data_options[@]}" --an4-dir "$an4_dir"
+      ;;
+    kaldi)
+      run python3 -m local.prepare_kaldi "${data_options[@]}" --kaldi-dir "$kaldi_dir" --nj "$nj"
       ;;
     librispeech)
       need "$dl_dir" 0
@@ -336,8 +364,8 @@ if in_stages 1; then
       ;;
     *)
       [ -e "$data_dir/manifests" ] || $dry_run || fail "$data_dir/manifests is missing: a corpus of" \
-        "your own has $manifests there (lhotse kaldi import makes them), and goes on with" \
-        "$(same_call 3)"
+        "your own has $manifests there (of Kaldi data directories, source: kaldi makes them), and" \
+        "goes on with $(same_call 3)"
       ;;
   esac
   finished "Stage 1 done: $data_dir/manifests; next: features (stage 3)"

@@ -558,10 +558,43 @@ def test_training_without_a_bpe_model_names_stage_5(tmp_path):
     assert re.search(r"lang_bpe_\d+/bpe.model is missing; make it with ./run.sh --stage 5", line)
 
 
+BROUGHT = {"fsdd": "fsdd", "fsdd_all": "fsdd", "an4": "an4", "kaldi": "kaldi"}
+
+
 @pytest.mark.parametrize("stage", [0, 1])
-def test_fsdd_without_its_recordings_says_what_is_missing(tmp_path, stage):
-    words = ["--stage", stage, "--stop-stage", stage, "--corpus", "fsdd", "--data-dir", tmp_path]
-    assert "--fsdd-dir" in only_line(run_sh(*words), 1)
+@pytest.mark.parametrize("corpus", BROUGHT)
+def test_a_corpus_that_the_user_brings_is_asked_for_by_its_option(tmp_path, corpus, stage):
+    words = ["--stage", stage, "--stop-stage", stage, "--corpus", corpus, "--data-dir", tmp_path]
+    line = only_line(run_sh(*words), 1)
+    assert f"--{BROUGHT[corpus]}-dir is not given; " in line
+
+
+@pytest.mark.parametrize("corpus", BROUGHT)
+def test_a_folder_that_is_not_there_is_told_before_the_first_stage(tmp_path, corpus):
+    option = f"--{BROUGHT[corpus]}-dir"
+    done = run_sh("--stage", "0", "--corpus", corpus, option, tmp_path / "x", "--data-dir", "/y")
+    assert f"{option}: there is no folder {tmp_path}/x; " in only_line(done, 1)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("corpus, inside", [("fsdd", "recordings"), ("an4", "etc/an4_train.file")])
+def test_a_folder_of_something_else_is_told_before_the_first_stage(tmp_path, corpus, inside):
+    option = f"--{corpus}-dir"
+    done = run_sh("--stage", "0", "--corpus", corpus, option, tmp_path, "--data-dir", "/y")
+    assert f"{option}: {tmp_path} has no {inside}" in only_line(done, 1)
+    assert done.stdout == ""
+
+
+def test_a_corpus_that_the_user_brings_is_prepared_by_one_command(tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "an4_train.fileids").touch()
+    (tmp_path / "recordings").mkdir()
+    for corpus in ("an4", "kaldi", "fsdd"):
+        words = ["--stage", "0", "--stop-stage", "6", "--corpus", corpus]
+        found = commands(dry(*words, f"--{corpus}-dir", ".", cwd=tmp_path))
+        made = f"python3 -m local.prepare_{corpus} --corpus {corpus} --data-dir data/{corpus} "
+        assert found[0].startswith(f"{made}--{corpus}-dir {tmp_path}/.")
+        assert f"--config {load_corpus(corpus).config} " in found[-1]
 
 
 def test_a_failing_stage_ends_the_run(tmp_path):
