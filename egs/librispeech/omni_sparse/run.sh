@@ -11,6 +11,7 @@ dl_dir=download
 fsdd_dir=
 an4_dir=
 kaldi_dir=
+lang_dir=
 config=
 exp_root=
 systems="dense omni one_shot"
@@ -23,6 +24,7 @@ train_jobs=
 dtype=float32
 num_epochs=
 max_duration=
+init_from=
 on_the_fly=false
 epoch=
 avg=1
@@ -80,6 +82,8 @@ What to run on
   --kaldi-dir DIR     a folder with the Kaldi data directories train, dev and test (corpus kaldi)
   --dl-dir DIR        LibriSpeech and MUSAN are downloaded to it, or already there (default: download)
   --data-dir DIR      D (default: data/<corpus>)
+  --lang-dir DIR      word pieces of another corpus, such as one that a training is to go on with;
+                      stage 5 then makes none (default: D/lang_bpe_<V>)
   --exp-root DIR      X (default: exp/<corpus>); its folders are <system>, <system>-<level>,
                       <system>-seed<N> and <system>-<level>-seed<N>
   --systems "dense omni dsnn pruned chain small_dense shallow simple_top_k iterative_zero_out
@@ -92,6 +96,9 @@ What to run on
 
 Training (all systems alike)
   --num-epochs N  --max-duration SECONDS  --dtype float32|float16|bfloat16
+  --init-from EXP     start from the weights of another experiment's newest epoch, or from those of
+                      a checkpoint; of like model and word pieces (--lang-dir). A chain starts from
+                      dense as always
   --world-size N      processes, one for each GPU (also --ngpu)
   --train-jobs N      trainings side by side, which share the cores (default: 1 with a GPU or
                       --world-size, else one for each core, 4 at most); if stages 6 and 9 are both
@@ -189,7 +196,8 @@ in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
 . ./check_options.sh
 
-for name in config data_dir exp_root report_dir fsdd_dir an4_dir kaldi_dir dl_dir python; do
+for name in config data_dir exp_root report_dir fsdd_dir an4_dir kaldi_dir lang_dir dl_dir \
+  init_from python; do
   if [[ -n ${!name} && ${!name} != /* && $name:${!name} != dl_dir:download ]]; then
     printf -v "$name" '%s' "$(from_caller "${!name}")"
   fi
@@ -233,7 +241,8 @@ fi
 data_dir=${data_dir:-data/$corpus_name}
 exp_root=${exp_root:-exp/$corpus_name}
 report_dir=${report_dir:-$exp_root}
-lang_dir=$data_dir/lang_bpe_$vocab_size
+own_lang_dir=$data_dir/lang_bpe_$vocab_size
+lang_dir=${lang_dir:-$own_lang_dir}
 config=${config:-$own_config}
 [ -n "$config" ] || [ "$stop_stage" -lt 6 ] || [ "$stage" -gt 9 ] || fail_usage \
   "--config is not given, which a corpus of your own needs: conf/demo.yaml (1.9 million" \
@@ -311,8 +320,13 @@ check_brought() {
   [ -e "$folder/$inside" ] || fail "$option: $folder has no $inside; $*"
 }
 check_settings() {
-  local system files=()
+  local system files=() start=()
   check_source
+  if in_stages 6 || in_stages 9; then
+    [ "$lang_dir" = "$own_lang_dir" ] || [ -e "$lang_dir/bpe.model" ] || $dry_run ||
+      fail "--lang-dir: there is no $lang_dir/bpe.model; stage 5 of the corpus that it is of makes it"
+    [ -z "$init_from" ] || start=(--init-from "$init_from")
+  fi
   if in_stages 12; then check_trained search_system; fi
   if in_stages 13 || in_stages 14 || in_stages 15; then check_trained export_system; fi
   if in_stages 9 || in_stages 10 || in_stages 11; then
@@ -322,7 +336,7 @@ check_settings() {
   [ "$stop_stage" -ge 6 ] && [ -n "$config" ] || return 0
   [ -f "$config" ] || fail "--config: there is no $config"
   $dry_run || python3 -m omni_emformer.check_settings --corpus "$corpus" --config "$config" \
-    ${files[@]+--systems "${files[@]}"}
+    ${files[@]+--systems "${files[@]}"} ${start[@]+"${start[@]}"}
 }
 check_settings
 
@@ -395,8 +409,12 @@ fi
 
 if in_stages 5; then
   log "Stage 5: BPE model with $vocab_size pieces"
-  need "$data_dir/fbank" 3
-  run python3 -m local.train_bpe_model "${data_options[@]}"
+  if [ "$lang_dir" = "$own_lang_dir" ]; then
+    need "$data_dir/fbank" 3
+    run python3 -m local.train_bpe_model "${data_options[@]}"
+  else
+    log "word pieces of another corpus, $lang_dir"
+  fi
   finished "Stage 5 done: $lang_dir; next: training (stage 6)"
 fi
 
@@ -410,6 +428,8 @@ if [ "$world_size" -gt 1 ]; then
 fi
 train_options=(--lang-dir "$lang_dir" --dtype "$dtype")
 train_options+=("${data_options[@]}" --on-the-fly-feats "$on_the_fly")
+init_options=()
+[ -z "$init_from" ] || init_options=(--init-from "$init_from")
 [ -z "$num_epochs" ] || train_options+=(--num-epochs "$num_epochs")
 [ -z "$max_duration" ] || train_options+=(--max-duration "$max_duration")
 
@@ -448,6 +468,7 @@ train_run() {
     return
   fi
   [ "$level" = - ] || options=(--level "$level")
+  is_chain "$file" || options+=("${init_options[@]}")
   if is_chain "$file"; then
     finish_beside  # it goes on from the level before, or from the dense model
     [ "$chain_of" = "$name $seed" ] || chain_start=$(folder_of dense "$seed" -)
@@ -464,7 +485,7 @@ if in_stages 6; then
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
   start_training "$(basename "$exp_dir")" "${launcher[@]}" -m emformer.train --config "$config" \
-    --exp-dir "$exp_dir" --seed "$first_seed" "${train_options[@]}"
+    --exp-dir "$exp_dir" --seed "$first_seed" "${train_options[@]}" "${init_options[@]}"
   if in_stages 9 && [ "$train_jobs" -gt 1 ] && ! $dry_run; then
     log "beside it, $train_jobs trainings at a time, those of stage 9"
     for_each_run train_run

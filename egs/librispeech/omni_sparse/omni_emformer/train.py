@@ -62,7 +62,7 @@ def main() -> None:
     processes = start_processes()
     system = load_system(args.system).at(args.level)
     method = method_of(system, args.seed, processes.rank)
-    check_start(system, args.start_from)
+    check_start(system, args.start_from, args.init_from)
     check_same_system(args.exp_dir, system, args.seed)
     inputs = read_inputs(args, system.configure)
     if read_system(args.exp_dir) and find_finished(args, inputs):

@@ -361,6 +361,9 @@ class Trainer:
                 f"{path}: trained by {state['world_size']} processes, now "
                 f"{self.processes.world_size}; use as many, or another --exp-dir"
             )
+        # What it started from stays on record, whatever this call says.
+        started = Config.from_dict(state["config"], str(path)).training.init_from
+        self.config = self.config.with_training(init_from=started)
         load_weights(self.model, state["model"], path)
         self.average.load_state_dict(state["model_avg"])
         # Before the optimizer, which says less well that they belong to another method.

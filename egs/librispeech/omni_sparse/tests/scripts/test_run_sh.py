@@ -597,6 +597,41 @@ def test_a_corpus_that_the_user_brings_is_prepared_by_one_command(tmp_path):
         assert f"--config {load_corpus(corpus).config} " in found[-1]
 
 
+# Trainings that go on with others.
+
+
+def test_word_pieces_of_another_corpus_are_used_and_none_are_made(tmp_path):
+    words = ["--stage", "5", "--stop-stage", "6", "--lang-dir", "pieces"]
+    (train,) = commands(dry(*words, cwd=tmp_path))
+    assert f"--lang-dir {tmp_path}/pieces " in train
+
+
+def test_word_pieces_that_are_not_there_are_told_before_the_first_stage(tmp_path):
+    done = run_sh("--stage", "0", "--lang-dir", tmp_path, "--data-dir", tmp_path / "data")
+    assert f"--lang-dir: there is no {tmp_path}/bpe.model; stage 5" in only_line(done, 1)
+    assert not (tmp_path / "data").exists()
+
+
+def test_all_trainings_but_those_of_a_chain_start_from_what_is_given(tmp_path):
+    words = ["--systems", "dense omni pruned chain", "--init-from", "exp/first", "--seeds", "0 1"]
+    (dense,) = commands(dry("--stage", "6", "--stop-stage", "6", *words, cwd=tmp_path))
+    others = commands(dry("--stage", "9", "--stop-stage", "9", *words, cwd=tmp_path))
+    assert dense.endswith(f" --init-from {tmp_path}/exp/first")
+    for command in others:
+        is_chain = "conf/systems/chain.yaml" in command
+        assert is_chain != (f" --init-from {tmp_path}/exp/first" in command)
+    assert any("conf/systems/chain.yaml" in command for command in others)
+
+
+def test_an_experiment_to_start_from_that_is_none_is_told_before_the_first_stage(tmp_path):
+    words = ["--stage", "0", "--data-dir", tmp_path / "data", "--init-from"]
+    line = only_line(run_sh(*words, tmp_path), 1)
+    assert f"{tmp_path}: no epoch-N.pt; train first" in line
+    line = only_line(run_sh(*words, "x.pt", cwd=tmp_path), 1)
+    assert f"{tmp_path}/x.pt: no such checkpoint" in line
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_failing_stage_ends_the_run(tmp_path):
     (tmp_path / "manifests").mkdir()
     done = run_sh("--stage", "3", "--stop-stage", "5", "--data-dir", tmp_path)
