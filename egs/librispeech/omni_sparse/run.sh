@@ -230,13 +230,13 @@ if $dry_run && ! python3 -c 'import yaml' 2>/dev/null; then
   field() { sed -n "s/^$1: *\\([^ #]*\\).*/\\1/p" "$file"; }
   corpus_name=$(basename "${file%.*}") vocab_size=$(field vocab_size) musan=$(field musan)
   musan=${musan:-false} source=$(field source) own_config=$(field config)
-  manifests='*'
+  manifests='*' splits=
 else
   about=$(python3 -m local.corpus "$corpus")
   about() { sed -n "s/^$1: //p" <<< "$about"; }
   corpus_name=$(about name) vocab_size=$(about vocab_size) musan=$(about musan)
-  source=$(about source) own_config=$(about config)
-  manifests="$(about prefix)_{recordings,supervisions}_{$(about splits | tr ' ' ',')}.jsonl.gz"
+  source=$(about source) own_config=$(about config) splits=$(about splits)
+  manifests="$(about prefix)_{recordings,supervisions}_{${splits// /,}}.jsonl.gz"
 fi
 data_dir=${data_dir:-data/$corpus_name}
 exp_root=${exp_root:-exp/$corpus_name}
@@ -302,13 +302,19 @@ check_trained() {
 }
 # What a corpus is made of, if the user brings it.
 check_source() {
+  local split
   in_stages 0 || in_stages 1 || return 0
   case $source in
     fsdd) check_brought fsdd_dir recordings "get the recordings with:" \
       "git clone https://github.com/Jakobovski/free-spoken-digit-dataset" ;;
     an4) check_brought an4_dir etc/an4_train.fileids "get and unpack an4_sphere.tar.gz of" \
       "http://www.speech.cs.cmu.edu/databases/an4" ;;
-    kaldi) check_brought kaldi_dir "" "it takes the folder of the Kaldi data directories" ;;
+    kaldi)
+      check_brought kaldi_dir "" "it takes a folder of Kaldi data directories"
+      for split in $splits; do
+        check_brought kaldi_dir "$split/wav.scp" "the splits of $corpus are data directories in it"
+      done
+      ;;
   esac
 }
 # An option's folder, and something that is in it; what to do without.

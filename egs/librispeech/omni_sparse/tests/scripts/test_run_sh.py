@@ -577,7 +577,10 @@ def test_a_folder_that_is_not_there_is_told_before_the_first_stage(tmp_path, cor
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("corpus, inside", [("fsdd", "recordings"), ("an4", "etc/an4_train.file")])
+INSIDE = {"fsdd": "recordings", "an4": "etc/an4_train.fileids", "kaldi": "train/wav.scp"}
+
+
+@pytest.mark.parametrize("corpus, inside", INSIDE.items())
 def test_a_folder_of_something_else_is_told_before_the_first_stage(tmp_path, corpus, inside):
     option = f"--{corpus}-dir"
     done = run_sh("--stage", "0", "--corpus", corpus, option, tmp_path, "--data-dir", "/y")
@@ -586,9 +589,9 @@ def test_a_folder_of_something_else_is_told_before_the_first_stage(tmp_path, cor
 
 
 def test_a_corpus_that_the_user_brings_is_prepared_by_one_command(tmp_path):
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "an4_train.fileids").touch()
-    (tmp_path / "recordings").mkdir()
+    for inside in (*INSIDE.values(), "dev/wav.scp", "test/wav.scp"):
+        (tmp_path / inside).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / inside).touch()
     for corpus in ("an4", "kaldi", "fsdd"):
         words = ["--stage", "0", "--stop-stage", "6", "--corpus", corpus]
         found = commands(dry(*words, f"--{corpus}-dir", ".", cwd=tmp_path))
