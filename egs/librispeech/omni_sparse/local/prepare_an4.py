@@ -185,7 +185,7 @@ def check_speakers(splits: Mapping[str, list[Utterance]]) -> None:
             seen[speaker] = split
     if leaks:
         raise RecipeError(
-            f"{len(leaks)} speakers are in two splits: {', '.join(list(leaks.values())[:5])}; "
+            f"speakers in two splits ({len(leaks)}): {', '.join(list(leaks.values())[:5])}; "
             "mend etc/*.fileids, where a file's folder is its speaker"
         )
 

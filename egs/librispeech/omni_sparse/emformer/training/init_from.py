@@ -21,6 +21,7 @@ from emformer.model import Transducer
 #: Settings of the encoder that leave the shapes of its weights, and change what these mean.
 _MEANING = ("subsampling", "num_heads", "activation")
 _ENCODER = "encoder."
+_UNKNOWN = "is not in this model"
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,6 @@ def check_encoder(source: Source, model: Transducer) -> None:
                 f"--init-from {source.path}: the encoder does not fit: {name} {why}; use the "
                 "configuration that it was trained with"
             )
-
-
-_UNKNOWN = "is not in this model"
 
 
 def _not_taken(source: Source, model: Transducer) -> dict[str, str]:

@@ -154,7 +154,7 @@ def test_a_speaker_of_training_and_test_is_refused(spoilable, tmp_path):
     (spoilable / "wav" / "an4test_clstk" / "menk").rename(
         spoilable / "wav" / "an4test_clstk" / "fash"
     )
-    with pytest.raises(RecipeError, match=r"1 speakers are in two splits: fash \(in \w+ and test"):
+    with pytest.raises(RecipeError, match=r"speakers in two splits \(1\): fash \(in \w+ and test"):
         prepare(spoilable, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
