@@ -9,6 +9,9 @@ corpus=synthetic
 data_dir=
 dl_dir=download
 fsdd_dir=
+an4_dir=
+kaldi_dir=
+lang_dir=
 config=
 exp_root=
 systems="dense omni chain one_shot"
@@ -21,6 +24,7 @@ train_jobs=
 dtype=float32
 num_epochs=
 max_duration=
+init_from=
 on_the_fly=false
 epoch=
 avg=1
@@ -72,11 +76,15 @@ model of the first seed: X/dense, or X/dense-seedN where that seed is N)
                       (stages 12 to 15 are not run without --stop-stage)
 
 What to run on
-  --corpus NAME       synthetic, fsdd, fsdd_all, mini_librispeech, librispeech_100, librispeech,
-                      or a YAML file like those of conf/corpus (default: synthetic)
+  --corpus NAME       synthetic, fsdd, fsdd_all, an4, mini_librispeech, librispeech_100, librispeech,
+                      kaldi, or a YAML file like those of conf/corpus (default: synthetic)
   --fsdd-dir DIR      a checkout of the Free Spoken Digit Dataset (corpus fsdd)
+  --an4-dir DIR       what CMU's an4_sphere.tar.gz unpacks to (corpus an4)
+  --kaldi-dir DIR     a folder with the Kaldi data directories train, dev and test (corpus kaldi)
   --dl-dir DIR        LibriSpeech and MUSAN are downloaded to it, or already there (default: download)
   --data-dir DIR      D (default: data/<corpus>)
+  --lang-dir DIR      word pieces of another corpus, such as one that a training is to go on with;
+                      stage 5 then makes none (default: D/lang_bpe_<V>)
   --exp-root DIR      X (default: exp/<corpus>); its folders are <system>, <system>-<level>,
                       <system>-seed<N> and <system>-<level>-seed<N>
   --systems "dense omni grown dsnn pruned chain small_dense shallow simple_top_k
@@ -84,11 +92,14 @@ What to run on
                       (default: dense omni chain one_shot)
   --seeds "0 1 2"     each system is trained with each (default: 0)
   --config FILE       model and training settings of all systems (default: what the corpus's file
-                      names: conf/demo.yaml, conf/fsdd.yaml, conf/librispeech.yaml)
+                      names: conf/demo.yaml, conf/fsdd.yaml, conf/librispeech.yaml, ...)
   --on-the-fly true   compute features while training and decoding, store none
 
 Training (all systems alike)
   --num-epochs N  --max-duration SECONDS  --dtype float32|float16|bfloat16
+  --init-from EXP     start from the weights of another experiment's newest epoch, or from those of
+                      a checkpoint; of like model and word pieces (--lang-dir). A chain starts from
+                      dense as always
   --world-size N      processes, one for each GPU (also --ngpu)
   --train-jobs N      trainings side by side, which share the cores (default: 1 with a GPU or
                       --world-size, else one for each core, 4 at most); if stages 6 and 9 are both
@@ -186,7 +197,8 @@ in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
 . ./check_options.sh
 
-for name in config data_dir exp_root report_dir fsdd_dir dl_dir python; do
+for name in config data_dir exp_root report_dir fsdd_dir an4_dir kaldi_dir lang_dir dl_dir \
+  init_from python; do
   if [[ -n ${!name} && ${!name} != /* && $name:${!name} != dl_dir:download ]]; then
     printf -v "$name" '%s' "$(from_caller "${!name}")"
   fi
@@ -219,18 +231,19 @@ if $dry_run && ! python3 -c 'import yaml' 2>/dev/null; then
   field() { sed -n "s/^$1: *\\([^ #]*\\).*/\\1/p" "$file"; }
   corpus_name=$(basename "${file%.*}") vocab_size=$(field vocab_size) musan=$(field musan)
   musan=${musan:-false} source=$(field source) own_config=$(field config)
-  manifests='*'
+  manifests='*' splits=
 else
   about=$(python3 -m local.corpus "$corpus")
   about() { sed -n "s/^$1: //p" <<< "$about"; }
   corpus_name=$(about name) vocab_size=$(about vocab_size) musan=$(about musan)
-  source=$(about source) own_config=$(about config)
-  manifests="$(about prefix)_{recordings,supervisions}_{$(about splits | tr ' ' ',')}.jsonl.gz"
+  source=$(about source) own_config=$(about config) splits=$(about splits)
+  manifests="$(about prefix)_{recordings,supervisions}_{${splits// /,}}.jsonl.gz"
 fi
 data_dir=${data_dir:-data/$corpus_name}
 exp_root=${exp_root:-exp/$corpus_name}
 report_dir=${report_dir:-$exp_root}
-lang_dir=$data_dir/lang_bpe_$vocab_size
+own_lang_dir=$data_dir/lang_bpe_$vocab_size
+lang_dir=${lang_dir:-$own_lang_dir}
 config=${config:-$own_config}
 [ -n "$config" ] || [ "$stop_stage" -lt 6 ] || [ "$stage" -gt 9 ] || fail_usage \
   "--config is not given, which a corpus of your own needs: conf/demo.yaml (1.9 million" \
@@ -288,8 +301,39 @@ check_trained() {
   file=$(system_file "${!1}")
   [ -f "$file" ] || fail "--${1//_/-}: there is no $file; see conf/systems"
 }
+# What a corpus is made of, if the user brings it.
+check_source() {
+  local split
+  in_stages 0 || in_stages 1 || return 0
+  case $source in
+    fsdd) check_brought fsdd_dir recordings "get the recordings with:" \
+      "git clone https://github.com/Jakobovski/free-spoken-digit-dataset" ;;
+    an4) check_brought an4_dir etc/an4_train.fileids "get and unpack an4_sphere.tar.gz of" \
+      "http://www.speech.cs.cmu.edu/databases/an4" ;;
+    kaldi)
+      check_brought kaldi_dir "" "it takes a folder of Kaldi data directories"
+      for split in $splits; do
+        check_brought kaldi_dir "$split/wav.scp" "the splits of $corpus are data directories in it"
+      done
+      ;;
+  esac
+}
+# An option's folder, and something that is in it; what to do without.
+check_brought() {
+  local option=--${1//_/-} folder=${!1} inside=$2
+  shift 2
+  [ -n "$folder" ] || fail "$option is not given; $*"
+  [ -d "$folder" ] || fail "$option: there is no folder $folder; $*"
+  [ -e "$folder/$inside" ] || fail "$option: $folder has no $inside; $*"
+}
 check_settings() {
-  local system files=()
+  local system files=() start=()
+  check_source
+  if in_stages 6 || in_stages 9; then
+    [ "$lang_dir" = "$own_lang_dir" ] || [ -e "$lang_dir/bpe.model" ] || $dry_run ||
+      fail "--lang-dir: there is no $lang_dir/bpe.model; stage 5 of the corpus that it is of makes it"
+    [ -z "$init_from" ] || start=(--init-from "$init_from")
+  fi
   if in_stages 12; then check_trained search_system; fi
   if in_stages 13 || in_stages 14 || in_stages 15; then check_trained export_system; fi
   if in_stages 9 || in_stages 10 || in_stages 11; then
@@ -299,7 +343,7 @@ check_settings() {
   [ "$stop_stage" -ge 6 ] && [ -n "$config" ] || return 0
   [ -f "$config" ] || fail "--config: there is no $config"
   $dry_run || python3 -m omni_emformer.check_settings --corpus "$corpus" --config "$config" \
-    ${files[@]+--systems "${files[@]}"}
+    ${files[@]+--systems "${files[@]}"} ${start[@]+"${start[@]}"}
 }
 check_settings
 
@@ -307,8 +351,7 @@ if in_stages 0; then
   log "Stage 0: corpus $corpus_name"
   case $source in
     synthetic) run python3 -m local.prepare_synthetic --data-dir "$data_dir" --nj "$nj" ;;
-    fsdd) [ -n "$fsdd_dir" ] || fail "--fsdd-dir is not given; get the recordings with:" \
-      "git clone https://github.com/Jakobovski/free-spoken-digit-dataset" ;;
+    fsdd | an4 | kaldi) log "the sound is there already" ;;
     librispeech)
       run python3 -m local.download --corpus "$corpus" --download-dir "$dl_dir"
       if $musan; then
@@ -328,8 +371,13 @@ if in_stages 1; then
       run python3 -m local.prepare_synthetic_manifests --data-dir "$data_dir"
       ;;
     fsdd)
-      [ -n "$fsdd_dir" ] || fail "stage 1 of $corpus_name needs --fsdd-dir"
       run python3 -m local.prepare_fsdd "${data_options[@]}" --fsdd-dir "$fsdd_dir"
+      ;;
+    an4)
+      run python3 -m local.prepare_an4 "${data_options[@]}" --an4-dir "$an4_dir"
+      ;;
+    kaldi)
+      run python3 -m local.prepare_kaldi "${data_options[@]}" --kaldi-dir "$kaldi_dir" --nj "$nj"
       ;;
     librispeech)
       need "$dl_dir" 0
@@ -337,8 +385,8 @@ if in_stages 1; then
       ;;
     *)
       [ -e "$data_dir/manifests" ] || $dry_run || fail "$data_dir/manifests is missing: a corpus of" \
-        "your own has $manifests there (lhotse kaldi import makes them), and goes on with" \
-        "$(same_call 3)"
+        "your own has $manifests there (of Kaldi data directories, source: kaldi makes them), and" \
+        "goes on with $(same_call 3)"
       ;;
   esac
   finished "Stage 1 done: $data_dir/manifests; next: features (stage 3)"
@@ -368,8 +416,12 @@ fi
 
 if in_stages 5; then
   log "Stage 5: BPE model with $vocab_size pieces"
-  need "$data_dir/fbank" 3
-  run python3 -m local.train_bpe_model "${data_options[@]}"
+  if [ "$lang_dir" = "$own_lang_dir" ]; then
+    need "$data_dir/fbank" 3
+    run python3 -m local.train_bpe_model "${data_options[@]}"
+  else
+    log "word pieces of another corpus, $lang_dir"
+  fi
   finished "Stage 5 done: $lang_dir; next: training (stage 6)"
 fi
 
@@ -383,6 +435,8 @@ if [ "$world_size" -gt 1 ]; then
 fi
 train_options=(--lang-dir "$lang_dir" --dtype "$dtype")
 train_options+=("${data_options[@]}" --on-the-fly-feats "$on_the_fly")
+init_options=()
+[ -z "$init_from" ] || init_options=(--init-from "$init_from")
 [ -z "$num_epochs" ] || train_options+=(--num-epochs "$num_epochs")
 [ -z "$max_duration" ] || train_options+=(--max-duration "$max_duration")
 
@@ -421,6 +475,7 @@ train_run() {
     return
   fi
   [ "$level" = - ] || options=(--level "$level")
+  is_chain "$file" || options+=("${init_options[@]}")
   if is_chain "$file"; then
     [ "$chain_of" = "$name $seed" ] || chain_start=$(folder_of dense "$seed" -)
     wait_beside "$(basename "$chain_start")"  # the level before, or the dense model
@@ -437,7 +492,7 @@ if in_stages 6; then
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
   start_training "$(basename "$exp_dir")" "${launcher[@]}" -m emformer.train --config "$config" \
-    --exp-dir "$exp_dir" --seed "$first_seed" "${train_options[@]}"
+    --exp-dir "$exp_dir" --seed "$first_seed" "${train_options[@]}" "${init_options[@]}"
   if in_stages 9 && [ "$train_jobs" -gt 1 ] && ! $dry_run; then
     log "beside it, $train_jobs trainings at a time, those of stage 9"
     for_each_run train_run

@@ -169,6 +169,9 @@ class TrainingConfig:
       simple_loss_scale: Weight of the simple loss after the warm-up.
       loss_warmup_fraction: Share of all updates in which the pruned loss is phased in.
       spec_augment: SpecAugment's settings, or null for none.
+      volume_db: Each utterance is made louder or softer by up to so many decibels; 0 for none.
+      init_from: Where the weights come from that training starts with: the folder of another
+        experiment, or a checkpoint, which is what is recorded here. Empty for new weights.
       average_period: Updates between two samples of the running model average.
       save_every_n: Updates between two checkpoints within an epoch.
       keep_last_k: Number of these that are kept.
@@ -197,6 +200,8 @@ class TrainingConfig:
     simple_loss_scale: float = 0.5
     loss_warmup_fraction: float = 0.1
     spec_augment: SpecAugmentConfig | None = field(default_factory=SpecAugmentConfig)
+    volume_db: float = 0.0
+    init_from: str = ""
     average_period: int = 20
     save_every_n: int = 500
     keep_last_k: int = 2

@@ -6,7 +6,8 @@ Usage:
   torchrun --nproc_per_node 4 -m emformer.train --config conf/librispeech.yaml \\
     --corpus librispeech --exp-dir exp/librispeech/dense --dtype float16
 
-The same command goes on where an interrupted run was.
+The same command goes on where an interrupted run was. With --init-from a training starts from the
+weights of another one, of the same word pieces.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from emformer.config import Config, TrainingConfig, load_config
 from emformer.data.asr_datamodule import AsrDataModule
 from emformer.data.tokenizer import load_tokenizer, symbols, text_pipeline
 from emformer.errors import RecipeError, run_main
-from emformer.experiment.checkpoint import load_checkpoint, numbered
+from emformer.experiment.checkpoint import load_checkpoint, load_newest, numbered
 from emformer.experiment.description import describe_experiment
 from emformer.experiment.logs import setup_logging
 from emformer.experiment.same_run import check_same_run
 from emformer.model import Transducer, make_model, num_deployed_parameters
 from emformer.options import Parser, positive_float, positive_int, str2bool
 from emformer.training.distributed import Processes, start_processes
+from emformer.training.init_from import check_symbols, read_source, take_weights
 from emformer.training.method import TrainingMethod
 from emformer.training.precision import DTYPES
 from emformer.training.rng import seed_everything
@@ -50,6 +52,12 @@ def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         "--max-duration", type=positive_float, help="seconds; default: the configuration's"
     )
     parser.add_argument("--base-lr", type=positive_float, help="default: the configuration's")
+    parser.add_argument(
+        "--init-from",
+        type=Path,
+        help="start from the weights of another experiment's folder, or of a checkpoint; a run "
+        "that goes on does not read it",
+    )
     parser.add_argument(
         "--scan-oom",
         type=str2bool,
@@ -73,7 +81,10 @@ def read_inputs(
 ) -> Inputs:
     """Read what the options name; ``configure`` changes a configuration, given the vocabulary."""
     config = load_config(args.config).with_training(
-        num_epochs=args.num_epochs, max_duration=args.max_duration, base_lr=args.base_lr
+        num_epochs=args.num_epochs,
+        max_duration=args.max_duration,
+        base_lr=args.base_lr,
+        init_from=None if args.init_from is None else str(args.init_from),
     )
     data = AsrDataModule.from_args(args)
     lang_dir = args.lang_dir or data.data_dir / f"lang_bpe_{data.corpus.vocab_size}"
@@ -130,6 +141,8 @@ def make_trainer(
     seed_everything(args.seed, "weights")
     model = make_model(config.model, tokenizer.get_piece_size())
     logging.info(f"number of model parameters: {num_deployed_parameters(model)}")
+    if config.training.init_from:
+        config = _init_from(args.exp_dir, config, model, tokenizer)
     if prepare is not None:
         prepare(model)
     trainer = Trainer(
@@ -146,8 +159,26 @@ def make_trainer(
     )
     # Only now, since the trainer refuses to go on in the folder of another experiment.
     if processes.is_main:
-        describe_experiment(args.exp_dir, config)
+        describe_experiment(args.exp_dir, trainer.config)
     return trainer
+
+
+def _init_from(
+    exp_dir: Path, config: Config, model: Transducer, tokenizer: spm.SentencePieceProcessor
+) -> Config:
+    """Give a model the weights that it starts from; the configuration with their checkpoint.
+
+    Raises:
+      RecipeError: It is of another model or other word pieces, or is none.
+    """
+    given = config.training.init_from
+    if load_newest(exp_dir, lambda _: None) is not None:  # the trainer tells of damage
+        logging.info(f"{exp_dir} goes on from its own checkpoint; {given} is not read")
+        return config
+    source = read_source(Path(given))
+    check_symbols(source, symbols(tokenizer), text_pipeline(tokenizer).rule)
+    take_weights(source, model)
+    return config.with_training(init_from=str(source.path))
 
 
 def main() -> None:

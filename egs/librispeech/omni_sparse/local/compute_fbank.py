@@ -59,6 +59,12 @@ def perturb_speed(cuts: list[MonoCut]) -> list[MonoCut]:
     return cuts + [cut.perturb_speed(factor) for factor in SPEEDS for cut in cuts]
 
 
+def perturbs_speed(corpus: Corpus, split: str, args) -> bool:
+    """Whether a split has such copies: only training, and as the corpus says unless told else."""
+    wanted = corpus.perturb_speed if args.perturb_speed is None else args.perturb_speed
+    return wanted and split in corpus.train
+
+
 def facts_of(corpus: Corpus, split: str, args) -> dict:
     """What the cuts of a split depend on."""
     paths = manifest_paths(args.data_dir, corpus.prefix, split)
@@ -69,7 +75,7 @@ def facts_of(corpus: Corpus, split: str, args) -> dict:
     return {
         "manifests": content_digest(manifests),
         "on_the_fly": args.on_the_fly,
-        "perturb_speed": args.perturb_speed and split in corpus.train,
+        "perturb_speed": perturbs_speed(corpus, split, args),
         "backend": args.backend,
     }
 
@@ -86,7 +92,6 @@ def compute_split(corpus: Corpus, split: str, args, facts: dict) -> None:
     paths = manifest_paths(args.data_dir, corpus.prefix, split)
     recordings = read_manifest(paths.recordings, hint="run stage 1 (manifests)")
     supervisions = read_manifest(paths.supervisions, hint="run stage 1 (manifests)")
-    is_train = split in corpus.train
     # What is there was made from something else: gone before the features below it change.
     paths.marker.unlink(missing_ok=True)
     paths.cuts.unlink(missing_ok=True)
@@ -95,10 +100,10 @@ def compute_split(corpus: Corpus, split: str, args, facts: dict) -> None:
     bad = BadItems(split)
     cuts = build_cuts(recordings, supervisions, corpus.sample_rate, bad)
     total = len(cuts) + len(bad)
-    if is_train:
-        if args.perturb_speed:
-            cuts = perturb_speed(cuts)
-            total = len(cuts) + len(bad)
+    if perturbs_speed(corpus, split, args):
+        cuts = perturb_speed(cuts)
+        total = len(cuts) + len(bad)
+    if split in corpus.train:
         random.Random(0).shuffle(cuts)
     folder = None if args.on_the_fly else paths.features
     done = run_pool(cuts, folder, bad, args.nj, args.device, args.backend)
@@ -137,7 +142,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--nj", type=positive_int, default=default_jobs(), help="processes")
     parser.add_argument("--on-the-fly", type=str2bool, default=False, help="store no features")
     parser.add_argument(
-        "--perturb-speed", type=str2bool, default=False, help="add 0.9x and 1.1x copies in training"
+        "--perturb-speed",
+        type=str2bool,
+        help="add 0.9x and 1.1x copies in training (default: as the corpus says)",
     )
     parser.add_argument(
         "--splits", nargs="+", help="only these splits (default: all of the corpus)"

@@ -90,7 +90,7 @@ def _explain(message: str, vocab_size: int) -> str:
     if too_high:
         return (
             f"vocabulary of {vocab_size} is more than the training text supports; "
-            f"the largest possible is {too_high[1]}"
+            f"the largest possible is {too_high[1]} (vocab_size in the corpus's YAML file)"
         )
     too_low = re.search(r"smaller than required_chars\. \d+ vs (\d+)", message)
     if too_low:

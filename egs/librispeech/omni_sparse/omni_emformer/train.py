@@ -23,7 +23,6 @@ from pathlib import Path
 
 from emformer.errors import RecipeError, run_main
 from emformer.experiment.logs import setup_logging
-from emformer.model import Transducer
 from emformer.train import find_finished, get_parser, make_trainer, read_inputs, say_finished
 from emformer.training.distributed import start_processes
 from emformer.training.method import TrainingMethod
@@ -34,10 +33,8 @@ from omni_emformer.supernet.system import System, load_system
 from omni_emformer.supernet.system_file import check_same_system, read_system, write_system
 
 
-def method_of(
-    system: System, seed: int, rank: int, teacher: Transducer | None = None
-) -> Callable[..., TrainingMethod]:
-    """What makes the training method of a system; ``teacher`` is a chain's.
+def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMethod]:
+    """What makes the training method of a system; that of a chain may want a ``teacher``, too.
 
     Raises:
       RecipeError: It is not trained.
@@ -49,9 +46,8 @@ def method_of(
     how = {"sparsity": system.sparsity, "seed": seed, "rank": rank}
     if system.layers is not None:
         return functools.partial(LayerMethod, layers=system.layers, **how)
-    if teacher is not None:
-        weight = system.chain.teacher_weight
-        return functools.partial(ChainMethod, teacher=teacher, weight=weight, **how)
+    if system.chain is not None and system.chain.teacher_weight:
+        return functools.partial(ChainMethod, weight=system.chain.teacher_weight, **how)
     return functools.partial(OmniMethod, **how) if system.sparsity else TrainingMethod
 
 
@@ -73,19 +69,18 @@ def main() -> None:
     args = parser.parse_args()
     processes = start_processes()
     system = load_system(args.system).at(args.level)
-    check_start(system, args.start_from, args.teacher)
+    method = method_of(system, args.seed, processes.rank)
+    check_start(system, args.start_from, args.teacher, args.init_from)
     check_same_system(args.exp_dir, system, args.seed)
     inputs = read_inputs(args, system.configure)
     if read_system(args.exp_dir) and find_finished(args, inputs):
         say_finished(args, inputs, processes)
     else:
         setup_logging(args.exp_dir / "log", "train", processes.rank)
-        start, teacher = None, None
-        if system.chain:
-            start = Start(system, args, inputs.data)
-            if system.chain.teacher_weight:
-                teacher = load_teacher(args.teacher, inputs.config)
-        method = method_of(system, args.seed, processes.rank, teacher)
+        start = Start(system, args, inputs.data) if system.chain else None
+        if system.chain and system.chain.teacher_weight:
+            teacher = load_teacher(args.teacher, inputs.config)
+            method = functools.partial(method, teacher=teacher)
         trainer = make_trainer(args, processes, method, inputs, start)
         if processes.is_main:
             write_system(args.exp_dir, system, args.seed)

@@ -3,10 +3,11 @@
 
 To use your own data, write a YAML file with the fields of :class:`Corpus` (all but the name), give
 its path wherever a corpus name is asked for, and put these lhotse manifests into
-data_dir/manifests for every split named in it (``lhotse kaldi import`` and lhotse's many recipes
-make them):
+data_dir/manifests for every split named in it (lhotse's many recipes make them):
 
     <prefix>_recordings_<split>.jsonl.gz    <prefix>_supervisions_<split>.jsonl.gz
+
+With ``source: kaldi`` they are made of the Kaldi data directories that the splits name.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CONF_DIR = Path(__file__).resolve().parents[2] / "conf" / "corpus"
 
 
 #: Who makes a corpus: the scripts local.prepare_<source>.
-SOURCES = ("synthetic", "fsdd", "librispeech")
+SOURCES = ("synthetic", "fsdd", "an4", "kaldi", "librispeech")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Corpus:
         vocab_size: number of BPE pieces, with <blk>, <sos/eos> and <unk>.
         sample_rate: in Hz; recordings of another rate are left out and counted.
         musan: whether MUSAN noise is mixed in by default while training.
+        perturb_speed: whether training has each utterance at 0.9 and 1.1 times the speed, too.
         source: what makes its audio and manifests, one of :data:`SOURCES`; empty for a corpus of
             your own, whose manifests you make.
         config: the configuration that run.sh takes where none is given; empty for none.
@@ -50,6 +52,7 @@ class Corpus:
     vocab_size: int
     sample_rate: int = 16000
     musan: bool = False
+    perturb_speed: bool = False
     search: tuple[str, ...] = ()
     source: str = ""
     config: str = ""
@@ -115,10 +118,10 @@ def _checked(path: Path, key: str, value: object) -> object:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
         raise RecipeError(f"{path}: '{key}' must be a positive whole number, got {value!r}")
-    if key == "musan":
+    if key in ("musan", "perturb_speed"):
         if isinstance(value, bool):
             return value
-        raise RecipeError(f"{path}: 'musan' must be true or false, got {value!r}")
+        raise RecipeError(f"{path}: '{key}' must be true or false, got {value!r}")
     if key == "source" and value not in SOURCES:
         known = ", ".join(SOURCES)
         raise RecipeError(f"{path}: 'source' must be one of {known}, or left out, got {value!r}")

@@ -45,9 +45,16 @@ def digest(paths: list[Path]) -> str:
     return total.hexdigest()
 
 
-def is_done(
-    marker: Path, facts: dict, outputs: list[Path], dropped: tuple[str, ...] = ()
-) -> bool:
+def facts_in(marker: Path) -> dict | None:
+    """What :func:`mark_done` recorded; None where it did not, or in a damaged marker."""
+    try:
+        recorded = json.loads(Path(marker).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return recorded if isinstance(recorded, dict) else None
+
+
+def is_done(marker: Path, facts: dict, outputs: list[Path], dropped: tuple[str, ...] = ()) -> bool:
     """Whether ``marker`` records these very facts (JSON values) and all the outputs are there.
 
     Args:
@@ -55,11 +62,8 @@ def is_done(
       outputs: Files and folders.
       dropped: Facts that older markers have and that do not count.
     """
-    try:
-        recorded = json.loads(Path(marker).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    if not isinstance(recorded, dict):
+    recorded = facts_in(marker)
+    if recorded is None:
         return False
     recorded = {name: value for name, value in recorded.items() if name not in dropped}
     return recorded == json.loads(json.dumps(facts)) and all(Path(p).exists() for p in outputs)

@@ -13,6 +13,8 @@ from emformer.errors import RecipeError
 FREE = {
     "num_epochs", "num_workers", "log_interval", "valid_interval", "save_every_n", "keep_last_k",
 }  # fmt: skip
+#: Settings that count at a run's start alone.
+AT_THE_START = {"init_from"}
 
 
 def check_same_run(
@@ -26,8 +28,8 @@ def check_same_run(
     """Refuse to go on from another run's checkpoint; the last two are of the BPE model.
 
     Raises:
-      RecipeError: Names the first setting that differs. Those of :data:`FREE` may. Or it has no
-        more than weights, as exported ones do.
+      RecipeError: Names the first setting that differs. Those of :data:`FREE` and
+        :data:`AT_THE_START` may. Or it has no more than weights, as exported ones do.
     """
     if "optimizer" not in state:
         raise RecipeError(f"{path}: no more than weights, as exported; use another --exp-dir")
@@ -40,7 +42,7 @@ def check_same_run(
     for section, settings in config.to_dict().items():
         for name, value in settings.items():
             was = before[section][name]
-            if was != value and name not in FREE:
+            if was != value and name not in FREE | AT_THE_START:
                 raise RecipeError(
                     f"{path}: trained with {section}.{name} {was}, now {value}; "
                     "use another --exp-dir"

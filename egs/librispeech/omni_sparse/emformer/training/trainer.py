@@ -14,7 +14,6 @@ from typing import Any
 import sentencepiece as spm
 import torch
 from lhotse.cut import Cut
-from lhotse.dataset import SpecAugment
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
@@ -30,6 +29,7 @@ from emformer.experiment.averaging import RunningAverage
 from emformer.experiment.checkpoint import load_newest, load_weights, remove_old, save_checkpoint
 from emformer.experiment.metrics_log import append_record, drop_after
 from emformer.experiment.same_run import check_same_run
+from emformer.training.augment import Augment
 from emformer.training.distributed import Processes, pick_device
 from emformer.training.loss import Batch
 from emformer.training.method import TrainingMethod
@@ -91,7 +91,7 @@ class Trainer:
         self._autocast_dtype = DTYPES[dtype]
         # Scaling is for float16 gradients only; bfloat16 has float32's range.
         self.scaler = _make_scaler(enabled=dtype == "float16")
-        self.augment = _make_augment(self.settings)
+        self.augment = Augment(self.settings)
         self.epoch = 1  # the epoch under way
         self.batches_done = 0  # of that epoch
         self.update = 0  # batches of the whole run, skipped ones too
@@ -205,10 +205,8 @@ class Trainer:
         texts = batch_texts(raw)
         features = raw["inputs"].to(self.device)
         lens = raw["supervisions"]["num_frames"].to(self.device)
-        if augment and self.augment is not None:
-            frames = lens.cpu()
-            segments = torch.stack([torch.arange(len(texts)), torch.zeros_like(frames), frames], 1)
-            features = self.augment(features, segments)
+        if augment:
+            features = self.augment(features, lens)
         y, y_lens = (t.to(self.device) for t in encode_texts(self.tokenizer, texts))
         return Batch(features, lens, y, y_lens)
 
@@ -363,6 +361,9 @@ class Trainer:
                 f"{path}: trained by {state['world_size']} processes, now "
                 f"{self.processes.world_size}; use as many, or another --exp-dir"
             )
+        # What it started from stays on record, whatever this call says.
+        started = Config.from_dict(state["config"], str(path)).training.init_from
+        self.config = self.config.with_training(init_from=started)
         load_weights(self.model, state["model"], path)
         self.average.load_state_dict(state["model_avg"])
         # Before the optimizer, which says less well that they belong to another method.
@@ -388,15 +389,6 @@ def _make_scaler(enabled: bool):
 
 def _losses(means: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in means.items())
-
-
-def _make_augment(settings) -> SpecAugment | None:
-    if settings.spec_augment is None:
-        return None
-    options = dict(vars(settings.spec_augment))
-    if not options["time_warp_factor"]:
-        options["time_warp_factor"] = None
-    return SpecAugment(**options)
 
 
 def _writer(exp_dir: Path, update: int) -> SummaryWriter:

@@ -32,7 +32,7 @@ def read_conditions(folder: Path) -> Conditions | None:
     if "match_sparsity" in system or "match_depth" in system:
         own |= {f"model.{name}" for name in _OWN_SIZE}
     if "chain" in system:
-        changed = (*system["chain"].get("training", {}), "epoch_share")
+        changed = (*system["chain"].get("training", {}), "epoch_share", "init_from")
         own |= {f"training.{name}" for name in changed}
     return {
         f"{section}.{name}": value
@@ -47,10 +47,14 @@ def differences(one: Conditions | None, other: Conditions | None) -> list[str]:
     if one is None or other is None:
         return []
     return [
-        f"{name} {one[name]} in place of {other[name]}"
+        f"{name} {_said(one[name])} in place of {_said(other[name])}"
         for name in one
         if name in other and one[name] != other[name]
     ]
+
+
+def _said(value: Any) -> Any:
+    return "none" if value == "" else value
 
 
 def same_updates(one: float, other: float) -> bool:

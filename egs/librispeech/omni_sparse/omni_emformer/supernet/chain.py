@@ -29,14 +29,24 @@ from omni_plugin.calibration import calibrate
 from omni_plugin.sampling import Pass
 
 
-def check_start(system: System, start_from: Path | None, teacher: Path | None) -> None:
+def check_start(
+    system: System,
+    start_from: Path | None,
+    teacher: Path | None = None,
+    init_from: Path | None = None,
+) -> None:
     """A chain needs an experiment to start from, perhaps a teacher; nothing else takes either.
 
     Raises:
-      RecipeError: It has none, or is no chain.
+      RecipeError: It has none, or is no chain; or it is to start from ``init_from``, too.
     """
     if system.chain is None and teacher is not None:
         raise RecipeError(f"--teacher: system {system.name} is no chain and has no such teacher")
+    if system.chain is not None and init_from is not None:
+        raise RecipeError(
+            f"--init-from: system {system.name} is a chain, which goes on from --start-from; give "
+            "--init-from to the dense training"
+        )
     if system.chain is None and start_from is not None:
         raise RecipeError(f"--start-from: system {system.name} is no chain and starts from nothing")
     if system.chain is not None and start_from is None:

@@ -62,7 +62,8 @@ class ChainSettings:
                 f"{self.epochs}; raise chain.epochs"
             )
         training = {**asdict(config.training), **self.training}
-        training.update(num_epochs=self.epochs, epoch_share=epoch_share)
+        # It starts from the level before, which may have started from something else.
+        training.update(num_epochs=self.epochs, epoch_share=epoch_share, init_from="")
         found = Config.from_dict({"training": training}, where)
         return replace(config, training=found.training)
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
 import pytest
 
 from emformer.config import Config, ModelConfig, load_config
@@ -12,6 +14,11 @@ CONFIGS = sorted((RECIPE / "conf").glob("*.yaml"))
 def test_every_configuration_survives_a_checkpoint(path):
     config = load_config(path)
     assert Config.from_dict(config.to_dict()) == config
+
+
+def test_a_training_on_an4_can_start_from_one_of_the_demo():
+    an4, demo = (load_config(RECIPE / "conf" / f"{name}.yaml").model for name in ("an4", "demo"))
+    assert dataclasses.replace(an4, dropout=demo.dropout) == demo
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,14 @@ def test_speed_perturbation_triples_training_only(tiny):
     assert slow.load_features().shape[0] == pytest.approx(plain.num_frames / 0.9, abs=1)
 
 
+def test_speed_is_perturbed_as_the_corpus_says_unless_told_else(tiny):
+    tiny.yaml.write_text(tiny.yaml.read_text() + "perturb_speed: true\n")
+    run(tiny)
+    assert len(cuts_of(tiny)) == 18
+    run(tiny, "--perturb-speed", "false")
+    assert len(cuts_of(tiny)) == 6
+
+
 BAD_AUDIO = {
     "unreadable": dict(content=b"RIFF but no sound"),
     "audio file missing": dict(content=None),

@@ -90,7 +90,7 @@ def test_vocabulary_larger_than_the_text_supports_says_the_largest(corpus, kind)
     ) as e:
         train(corpus, 500, "--model-type", kind)
     assert "\n" not in str(e.value)
-    largest = int(re.search(r"(\d+)$", str(e.value))[1])
+    largest = int(re.search(r"possible is (\d+)", str(e.value))[1])
     assert train(corpus, largest, "--model-type", kind).is_dir()
     with pytest.raises(RecipeError, match=f"possible is {largest}"):
         train(corpus, largest + 1, "--model-type", kind)

@@ -210,15 +210,15 @@ def test_a_step_is_taught_by_the_model_that_is_named(
 def test_a_chain_needs_something_to_start_from(system):
     one = load_system(system).at(0.5)
     with pytest.raises(RecipeError, match="system steps is a chain; give the experiment"):
-        chain.check_start(one, None, None)
+        chain.check_start(one, None)
     with pytest.raises(RecipeError, match="--start-from: system mine is no chain"):
-        chain.check_start(System("mine"), Path("exp"), None)
+        chain.check_start(System("mine"), Path("exp"))
 
 
 def test_a_chain_with_a_teacher_needs_one(tmp_path):
     taught = write(tmp_path / "taught.yaml", chain={**SYSTEM["chain"], "teacher_weight": 5.0})
     with pytest.raises(RecipeError, match="system taught is a chain with a teacher .* --teacher"):
-        chain.check_start(load_system(taught).at(0.5), Path("exp"), None)
+        chain.check_start(load_system(taught).at(0.5), Path("exp"))
 
 
 def test_nothing_but_a_chain_has_such_a_teacher():

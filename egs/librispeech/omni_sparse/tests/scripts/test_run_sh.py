@@ -557,10 +557,81 @@ def test_training_without_a_bpe_model_names_stage_5(tmp_path):
     assert re.search(r"lang_bpe_\d+/bpe.model is missing; make it with ./run.sh --stage 5", line)
 
 
+BROUGHT = {"fsdd": "fsdd", "fsdd_all": "fsdd", "an4": "an4", "kaldi": "kaldi"}
+
+
 @pytest.mark.parametrize("stage", [0, 1])
-def test_fsdd_without_its_recordings_says_what_is_missing(tmp_path, stage):
-    words = ["--stage", stage, "--stop-stage", stage, "--corpus", "fsdd", "--data-dir", tmp_path]
-    assert "--fsdd-dir" in only_line(run_sh(*words), 1)
+@pytest.mark.parametrize("corpus", BROUGHT)
+def test_a_corpus_that_the_user_brings_is_asked_for_by_its_option(tmp_path, corpus, stage):
+    words = ["--stage", stage, "--stop-stage", stage, "--corpus", corpus, "--data-dir", tmp_path]
+    line = only_line(run_sh(*words), 1)
+    assert f"--{BROUGHT[corpus]}-dir is not given; " in line
+
+
+@pytest.mark.parametrize("corpus", BROUGHT)
+def test_a_folder_that_is_not_there_is_told_before_the_first_stage(tmp_path, corpus):
+    option = f"--{BROUGHT[corpus]}-dir"
+    done = run_sh("--stage", "0", "--corpus", corpus, option, tmp_path / "x", "--data-dir", "/y")
+    assert f"{option}: there is no folder {tmp_path}/x; " in only_line(done, 1)
+    assert done.stdout == ""
+
+
+INSIDE = {"fsdd": "recordings", "an4": "etc/an4_train.fileids", "kaldi": "train/wav.scp"}
+
+
+@pytest.mark.parametrize("corpus, inside", INSIDE.items())
+def test_a_folder_of_something_else_is_told_before_the_first_stage(tmp_path, corpus, inside):
+    option = f"--{corpus}-dir"
+    done = run_sh("--stage", "0", "--corpus", corpus, option, tmp_path, "--data-dir", "/y")
+    assert f"{option}: {tmp_path} has no {inside}" in only_line(done, 1)
+    assert done.stdout == ""
+
+
+def test_a_corpus_that_the_user_brings_is_prepared_by_one_command(tmp_path):
+    for inside in (*INSIDE.values(), "dev/wav.scp", "test/wav.scp"):
+        (tmp_path / inside).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / inside).touch()
+    for corpus in ("an4", "kaldi", "fsdd"):
+        words = ["--stage", "0", "--stop-stage", "6", "--corpus", corpus]
+        found = commands(dry(*words, f"--{corpus}-dir", ".", cwd=tmp_path))
+        made = f"python3 -m local.prepare_{corpus} --corpus {corpus} --data-dir data/{corpus} "
+        assert found[0].startswith(f"{made}--{corpus}-dir {tmp_path}/.")
+        assert f"--config {load_corpus(corpus).config} " in found[-1]
+
+
+# Trainings that go on with others.
+
+
+def test_word_pieces_of_another_corpus_are_used_and_none_are_made(tmp_path):
+    words = ["--stage", "5", "--stop-stage", "6", "--lang-dir", "pieces"]
+    (train,) = commands(dry(*words, cwd=tmp_path))
+    assert f"--lang-dir {tmp_path}/pieces " in train
+
+
+def test_word_pieces_that_are_not_there_are_told_before_the_first_stage(tmp_path):
+    done = run_sh("--stage", "0", "--lang-dir", tmp_path, "--data-dir", tmp_path / "data")
+    assert f"--lang-dir: there is no {tmp_path}/bpe.model; stage 5" in only_line(done, 1)
+    assert not (tmp_path / "data").exists()
+
+
+def test_all_trainings_but_those_of_a_chain_start_from_what_is_given(tmp_path):
+    words = ["--systems", "dense omni pruned chain", "--init-from", "exp/first", "--seeds", "0 1"]
+    (dense,) = commands(dry("--stage", "6", "--stop-stage", "6", *words, cwd=tmp_path))
+    others = commands(dry("--stage", "9", "--stop-stage", "9", *words, cwd=tmp_path))
+    assert dense.endswith(f" --init-from {tmp_path}/exp/first")
+    for command in others:
+        is_chain = "conf/systems/chain.yaml" in command
+        assert is_chain != (f" --init-from {tmp_path}/exp/first" in command)
+    assert any("conf/systems/chain.yaml" in command for command in others)
+
+
+def test_an_experiment_to_start_from_that_is_none_is_told_before_the_first_stage(tmp_path):
+    words = ["--stage", "0", "--data-dir", tmp_path / "data", "--init-from"]
+    line = only_line(run_sh(*words, tmp_path), 1)
+    assert f"{tmp_path}: no epoch-N.pt; train first" in line
+    line = only_line(run_sh(*words, "x.pt", cwd=tmp_path), 1)
+    assert f"{tmp_path}/x.pt: no such checkpoint" in line
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_failing_stage_ends_the_run(tmp_path):

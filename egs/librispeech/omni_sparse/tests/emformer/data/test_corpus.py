@@ -17,7 +17,8 @@ def test_shipped_corpora_load_and_keep_training_apart(name):
 
 
 def test_the_promised_corpora_are_there():
-    promised = {"synthetic", "fsdd", "mini_librispeech", "librispeech", "librispeech_100"}
+    promised = {"synthetic", "fsdd", "an4", "mini_librispeech", "librispeech", "librispeech_100"}
+    promised |= {"kaldi"}
     assert promised <= set(known_corpora())
 
 
@@ -48,6 +49,11 @@ def test_a_split_that_is_both_dev_and_test_is_listed_once(tmp_path):
         ("[a, b]", "{a: 1}", "'train' must be a list"),
         ("vocab_size: 50", "vocab_size: many", "'vocab_size' must be a positive whole number"),
         ("vocab_size: 50", "vocab_size: 50\nmusan: 1", "'musan' must be true or false"),
+        (
+            "vocab_size: 50",
+            "vocab_size: 50\nperturb_speed: 2",
+            "'perturb_speed' must be true or false",
+        ),
         ("vocab_size: 50", "vocab_size: 50\ncolour: red", "unknown field colour"),
         ("[a, b]", "[a, b", "not YAML"),
     ],

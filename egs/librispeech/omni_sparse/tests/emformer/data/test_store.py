@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from emformer.data.store import atomic_path, digest, is_done, mark_done
+from emformer.data.store import atomic_path, digest, facts_in, is_done, mark_done
 
 
 def test_file_appears_when_the_block_ends(tmp_path):
@@ -48,6 +48,13 @@ def test_marker_does_not_hold_without_its_outputs(tmp_path):
     marker = tmp_path / ".x.done"
     mark_done(marker, {})
     assert not is_done(marker, {}, [tmp_path / "gone"])
+
+
+def test_a_marker_tells_what_it_was_given(tmp_path):
+    marker = tmp_path / ".x.done"
+    assert facts_in(marker) is None
+    mark_done(marker, {"folder": "a"})
+    assert facts_in(marker) == {"folder": "a"}
 
 
 @pytest.mark.parametrize("content", ["", "not json"])

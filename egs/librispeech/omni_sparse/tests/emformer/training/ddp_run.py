@@ -34,7 +34,7 @@ def main() -> None:
             return loss, info
 
     trainer = make_trainer(args, processes, Recording)
-    trainer.augment = None
+    trainer.augment = lambda features, lens: features
     trainer.fit()
     content = {"model": trainer.model.state_dict(), "seen": torch.tensor(seen), "weights": weights}
     content.update(update=trainer.update, skipped=trainer.skipped)
