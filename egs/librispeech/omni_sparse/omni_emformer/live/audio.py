@@ -22,6 +22,7 @@ from omni_emformer.live.containers import (
     may_be_frames,
     refused_kind,
 )
+from omni_emformer.live.microphone import microphone_blocks
 from omni_emformer.live.wav import WavHeader, read_header, read_samples
 
 STDIN, MICROPHONE = "-", "mic"
@@ -46,7 +47,8 @@ def read_audio(name: str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
       RecipeError: It cannot be read.
     """
     if name == MICROPHONE:
-        yield from _microphone()
+        blocks, rate = microphone_blocks(_BLOCK)
+        yield from _at_16_khz(blocks, rate, "microphone")
         return
     if name == STDIN:
         blocks, rate = _open(sys.stdin.buffer, "standard input", rate)
@@ -136,19 +138,6 @@ def _whole_file(data: bytes, what: str) -> tuple[Iterator[np.ndarray], int]:
     _check_rate(rate, what)
     block = int(_BLOCK * rate)
     return (samples[at : at + block] for at in range(0, len(samples), block)), rate
-
-
-def _microphone() -> Iterator[np.ndarray]:
-    try:
-        import sounddevice
-    except (ImportError, OSError) as e:
-        raise RecipeError(
-            f"no microphone: the package sounddevice cannot be used ({e}); install it and "
-            "PortAudio, or pipe audio into standard input"
-        ) from e
-    with sounddevice.InputStream(SAMPLE_RATE, channels=1, dtype="float32") as stream:
-        while True:
-            yield stream.read(int(_BLOCK * SAMPLE_RATE))[0][:, 0]
 
 
 class Resampler:

@@ -261,9 +261,3 @@ def test_no_audio_is_told_in_a_line(tmp_path):
     for name in ("a.wav", "b.wav"):
         with pytest.raises(RecipeError, match=f"{name}: no audio that can be read"):
             read(tmp_path / name)
-
-
-def test_a_missing_microphone_is_told_in_a_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sounddevice", None)  # as if it were not installed
-    with pytest.raises(RecipeError, match="no microphone: the package sounddevice cannot be used"):
-        next(read_audio("mic"))
