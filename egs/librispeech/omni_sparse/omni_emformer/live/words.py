@@ -15,10 +15,12 @@ from emformer.text import RESERVED, WORD_START
 class Word:
     """A word of a transcript; times in seconds from the start of the sound.
 
-    Token t of the search was emitted at encoder frame f: the f-th of ``frame_ms`` (four 10 ms
-    frames), counted from the start of the sound. As in icefall and sherpa-onnx its time is where
-    that frame starts. A transducer emits a token once it has heard enough, so that times lag
-    behind the sound; the chunk and the look-ahead delay when a text is seen, not its times.
+    A token is emitted at an encoder frame, of ``frame_ms`` (four feature frames of 10 ms), and as
+    in icefall and sherpa-onnx its time is where that frame begins. The frame itself sees more: its
+    front end's window (``stack_window`` feature frames, or 29 of ``conv``) and the right context.
+    Training does not tie a token to the sound. Of the demo's dense model (window 0.28 s) on 201
+    words that espeak-ng spoke and timed, the start of a word was within -0.039 and 0.025 s of the
+    truth (5 and 95 %; median -0.005), and its end 0.054 s early in the median.
 
     Args:
       text: As the tokens spell it.

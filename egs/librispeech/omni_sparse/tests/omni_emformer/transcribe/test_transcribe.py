@@ -201,6 +201,14 @@ def test_json_of_several_files_is_a_line_each(packed, wavs, capsys):
     assert [json.loads(line)["file"] for line in lines] == wavs[:2]
 
 
+def test_compared_sub_networks_have_a_file_each(packed, wav, tmp_path, expected):
+    run("--model", packed, "--compare", "0,0.9", "--output-dir", tmp_path, "--format", "json", wav)
+    stem = wav.split("/")[-1].removesuffix(".wav")
+    for subnet in ("dense", "0.90"):
+        found = json.loads((tmp_path / f"{stem}.{subnet}.json").read_text())
+        assert (found["model"]["subnet"], found["text"]) == (subnet, expected[subnet])
+
+
 @pytest.mark.parametrize("form, suffix", [("text", "txt"), ("json", "json"), ("srt", "srt")])
 def test_a_file_is_written_for_each_sound(packed, wavs, tmp_path, form, suffix, capsys):
     out = ["--format", form, "--output-dir", tmp_path / "out"]
