@@ -24,8 +24,8 @@ RESERVED = (BLANK, SOS_EOS, UNK)
 RULES = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
 #: Its default, with which all models were trained that do not say.
 DEFAULT_RULE = RULES[0]
-# sentencepiece marks the start of a word by this character.
-_WORD_START = "\u2581"
+#: sentencepiece marks the start of a word by this character.
+WORD_START = "\u2581"
 
 
 class TextPipeline:
@@ -85,4 +85,4 @@ def join_pieces(pieces: Iterable[str]) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    return text.replace(_WORD_START, " ").split()
+    return text.replace(WORD_START, " ").split()

@@ -23,7 +23,9 @@ _IN_MS = ("chunk_ms", "right_context_ms", "left_context_ms")
 def get_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser of all options that decoding has in both modes."""
     parser = Parser(description)
-    _add_checkpoint_options(parser.add_argument_group("checkpoint"))
+    checkpoint = parser.add_argument_group("checkpoint")
+    checkpoint.add_argument("--exp-dir", type=Path, required=True, help="where training wrote")
+    add_weights_options(checkpoint)
     AsrDataModule.add_arguments(parser)
     parser.set_defaults(corpus=None)  # the checkpoint knows it
     data = parser.add_argument_group("what to decode")
@@ -41,8 +43,8 @@ def get_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_checkpoint_options(group) -> None:
-    group.add_argument("--exp-dir", type=Path, required=True, help="where training wrote")
+def add_weights_options(group) -> None:
+    """The options that say which weights of an experiment are decoded."""
     group.add_argument("--epoch", type=positive_int, help="of epoch-N.pt; default: the newest")
     group.add_argument(
         "--iter", type=positive_int, help="of checkpoint-N.pt, whose weights are taken as they are"

@@ -7,6 +7,7 @@ import io
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -22,6 +23,7 @@ from omni_emformer.live.containers import (
     may_be_frames,
     refused_kind,
 )
+from omni_emformer.live.microphone import microphone_blocks
 from omni_emformer.live.wav import WavHeader, read_header, read_samples
 
 STDIN, MICROPHONE = "-", "mic"
@@ -34,8 +36,9 @@ _RATES = 1000, 768000  # samples a second that are meant
 def read_audio(name: str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
     """Blocks of samples in [-1, 1] at 16 kHz, of shape ``(num_samples,)``, float32.
 
-    Wav files come block by block, to their end where the header does not know their length. What
-    other kinds soundfile reads are read whole first. Of several channels it is the mean.
+    Wav files come block by block, to their end where the header does not know their length. Other
+    kinds that soundfile reads are read first and then decoded block by block. Of several channels
+    it is the mean.
 
     Args:
       name: A file; ``-`` for standard input, which may also be plain 16-bit little-endian PCM of
@@ -46,7 +49,8 @@ def read_audio(name: str, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
       RecipeError: It cannot be read.
     """
     if name == MICROPHONE:
-        yield from _microphone()
+        blocks, rate = microphone_blocks(_BLOCK)
+        yield from _at_16_khz(blocks, rate, "microphone")
         return
     if name == STDIN:
         blocks, rate = _open(sys.stdin.buffer, "standard input", rate)
@@ -126,29 +130,30 @@ def _check_rate(rate: int, what: str) -> None:
 
 
 def _whole_file(data: bytes, what: str) -> tuple[Iterator[np.ndarray], int]:
+    with _said_of(what):
+        file = soundfile.SoundFile(io.BytesIO(data))
+    _check_rate(file.samplerate, what)
+    return _decoded(file, what), file.samplerate
+
+
+def _decoded(file: soundfile.SoundFile, what: str) -> Iterator[np.ndarray]:
+    """Hours of sound take megabytes as they are stored, but gigabytes as samples."""
+    with file:
+        while True:
+            with _said_of(what):
+                samples = file.read(int(_BLOCK * file.samplerate), "float32", always_2d=True)
+            if not len(samples):
+                return
+            yield samples.mean(1)
+
+
+@contextmanager
+def _said_of(what: str) -> Iterator[None]:
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            rate = file.samplerate
-            samples = file.read(dtype="float32", always_2d=True).mean(1)
+        yield
     except (OSError, RuntimeError, ValueError) as e:
         why = getattr(e, "error_string", str(e))
         raise RecipeError(f"{what}: no audio that can be read ({why.strip()})") from e
-    _check_rate(rate, what)
-    block = int(_BLOCK * rate)
-    return (samples[at : at + block] for at in range(0, len(samples), block)), rate
-
-
-def _microphone() -> Iterator[np.ndarray]:
-    try:
-        import sounddevice
-    except (ImportError, OSError) as e:
-        raise RecipeError(
-            f"no microphone: the package sounddevice cannot be used ({e}); install it and "
-            "PortAudio, or pipe audio into standard input"
-        ) from e
-    with sounddevice.InputStream(SAMPLE_RATE, channels=1, dtype="float32") as stream:
-        while True:
-            yield stream.read(int(_BLOCK * SAMPLE_RATE))[0][:, 0]
 
 
 class Resampler:

@@ -59,6 +59,22 @@ def pack_transducers(
         raise RecipeError(str(e)) from e
 
 
+def packed_subnets(path: Path) -> list[str]:
+    """Names of a packed file's sub-networks, the one with the most parameters in use first.
+
+    Raises:
+      RecipeError: The file is damaged or no such file, or of no transducer.
+    """
+    try:
+        file = PackedFile(path)
+        used = {name: file.meta["infos"][name]["num_nonzero"] for name in file.subnets}
+        return sorted(file.subnets, key=lambda name: -used[name])
+    except OmniError as e:
+        raise RecipeError(str(e)) from e
+    except (KeyError, TypeError) as e:
+        raise _of_no_transducer(path) from e
+
+
 def load_packed(path: Path, subnet: str) -> tuple[Transducer, DecodingInfo]:
     """A sub-network of a packed file, ready for streaming decoding on the CPU.
 
@@ -77,9 +93,13 @@ def load_packed(path: Path, subnet: str) -> tuple[Transducer, DecodingInfo]:
     except OmniError as e:
         raise RecipeError(str(e)) from e
     except (KeyError, TypeError) as e:
-        raise RecipeError(f"{path}: a packed file, but of no transducer of this version") from e
+        raise _of_no_transducer(path) from e
     model.encoder.emformer = PackedEmformer(model.encoder.emformer)
     return model, info
+
+
+def _of_no_transducer(path: Path) -> RecipeError:
+    return RecipeError(f"{path}: a packed file, but of no transducer of this version")
 
 
 def _deployed(model: Transducer) -> Transducer:

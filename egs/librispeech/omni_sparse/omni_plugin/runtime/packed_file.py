@@ -122,6 +122,8 @@ class PackedFile:
     Attributes:
       meta: What its maker said.
       subnets: Names of its sub-networks.
+      values: Type of its weights: ``float32`` or ``int8``.
+      size: Its bytes.
 
     Raises:
       OmniError: It is missing, no packed file, of another version, truncated or altered.
@@ -130,9 +132,22 @@ class PackedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._open() as file:
-            size = os.fstat(file.fileno()).st_size
-            self._header, self._begin = read_header(file, size)
+            self.size = os.fstat(file.fileno()).st_size
+            self._header, self._begin = read_header(file, self.size)
         self.meta, self.subnets = self._header.meta, list(self._header.subnets)
+        self.values = next((layer.kind for layer in self._header.layers), "float32")
+
+    def bytes_of(self, subnet: str) -> int:
+        """Bytes of weights that a sub-network reads; the header is not counted.
+
+        Raises:
+          OmniError: There is no such sub-network.
+        """
+        layers = zip(self._header.layers, self._numbers(subnet), strict=True)
+        sections = [entry.section for entry in self._header.tensors]
+        for layer, number in layers:
+            sections += [layer.rest, *(section for _, section in layer.bands[:number])]
+        return sum(section.size for section in sections)
 
     def matrices(self, subnet: str) -> dict[str, BlockMatrix]:
         """The linear layers of a sub-network by their names.
@@ -140,15 +155,9 @@ class PackedFile:
         Raises:
           OmniError: There is no such sub-network, or the file is damaged.
         """
-        if subnet not in self.subnets:
-            known = ", ".join(self.subnets)
-            raise OmniError(f"{self.path}: no sub-network is called {subnet!r}; known: {known}")
-        numbers = self._header.subnets[subnet]
+        layers = list(zip(self._header.layers, self._numbers(subnet), strict=True))
         with self._open() as file:
-            return {
-                layer.name: self._matrix(file, layer, number)
-                for layer, number in zip(self._header.layers, numbers, strict=True)
-            }
+            return {layer.name: self._matrix(file, layer, number) for layer, number in layers}
 
     def tensors(self) -> dict[str, Tensor]:
         """The model's other tensors, which all sub-networks share.
@@ -163,6 +172,13 @@ class PackedFile:
                 .view(entry.shape)
                 for entry in self._header.tensors
             }
+
+    def _numbers(self, subnet: str) -> list[int]:
+        """How many bands of each layer a sub-network uses."""
+        if subnet not in self.subnets:
+            known = ", ".join(self.subnets)
+            raise OmniError(f"{self.path}: no sub-network is called {subnet!r}; known: {known}")
+        return self._header.subnets[subnet]
 
     def _matrix(self, file: BinaryIO, layer: Layer, number: int) -> BlockMatrix:
         bands = []

@@ -4,11 +4,14 @@
 import errno
 import logging
 import os
+import subprocess
+import sys
 
 import pytest
 
 from emformer.errors import RecipeError, run_main
 from emformer.experiment.logs import setup_logging
+from tests.support.processes import RECIPE
 
 
 def raising(error: Exception):
@@ -46,6 +49,20 @@ def test_what_the_system_withholds_is_one_line(number, remedy, capsys):
 def test_a_defect_of_ours_keeps_its_traceback(defect):
     with pytest.raises(type(defect), match="ours"):
         run_main(raising(defect))
+
+
+def test_a_reader_that_stops_is_no_mistake():
+    program = (
+        "import sys; from emformer.errors import run_main\n"
+        "sys.exit(run_main(lambda: [print('x' * 99) for _ in range(9999)] and None))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=RECIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):

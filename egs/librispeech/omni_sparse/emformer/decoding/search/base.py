@@ -104,6 +104,14 @@ class Search(ABC):
         """
         return [frames for _, frames in self._best()]
 
+    def last_frames(self) -> list[int]:
+        """For each stream the frame that emitted the last token of hypotheses(); -1 without any.
+
+        A stream that never ends asks this after every chunk, so a search should have it at hand
+        and not go through the tokens, as this does.
+        """
+        return [frames[-1] if frames else -1 for frames in self.timestamps()]
+
     def _blank_context(self, n: int) -> list[list[int]]:
         """The decoder's input before any token: nothing (-1), then one blank."""
         return [[-1] * (self.context_size - 1) + [BLANK_ID] for _ in range(n)]

@@ -45,6 +45,9 @@ class GreedySearch(Search):
         self._emitted_at[stream].append(frame)
         self._context[stream] = (self._context[stream] + [token])[-self.context_size :]
 
+    def last_frames(self) -> list[int]:
+        return [frames[-1] if frames else -1 for frames in self._emitted_at]
+
     def _best(self) -> list[tuple[list[int], list[int]]]:
         return [
             (list(tokens), list(frames))

@@ -57,9 +57,10 @@ class ModifiedBeamSearch(Search):
     def _reset(self, n: int) -> None:
         k = self.beam_size
         self._tree = PrefixTree(n)
-        # An emission is (index of the one before or -1, token, frame): merged hypotheses
-        # have equal tokens but may differ in frames, so this is kept apart from the tree.
-        self._emissions: list[tuple[int, int, int]] = []
+        # An emission is (index of the one before or -1, token, frame, tokens up to it): merged
+        # hypotheses have equal tokens but may differ in frames, so this is kept apart from the
+        # tree.
+        self._emissions: list[tuple[int, int, int, int]] = []
         # Slot 0 is the empty hypothesis, the others are dead (log-probability -inf).
         self._scores = torch.full((n, k), -torch.inf)
         self._scores[:, 0] = 0.0
@@ -124,7 +125,7 @@ class ModifiedBeamSearch(Search):
         for stream, node, before, tok in torch.stack(columns, dim=1).tolist():
             new_nodes.append(self._tree.child(node, tok))
             new_last.append(len(self._emissions))
-            self._emissions.append((before, tok, frames[stream]))
+            self._emissions.append((before, tok, frames[stream], self._length(before) + 1))
         nodes[where] = torch.tensor(new_nodes, dtype=nodes.dtype)
         last[where] = torch.tensor(new_last, dtype=last.dtype)
         return nodes, last
@@ -140,21 +141,32 @@ class ModifiedBeamSearch(Search):
             predicted[emits] = self.model.predict(grown)
         return context, predicted
 
+    def last_frames(self) -> list[int]:
+        return [self._emissions[last][2] if last >= 0 else -1 for last in self._winners()]
+
     def _best(self) -> list[tuple[list[int], list[int]]]:
+        return [self._trace(last) for last in self._winners()]
+
+    def _winners(self) -> list[int]:
+        """Index of the last emission of each stream's best hypothesis; -1 of an empty one."""
         return [
-            self._best_of(scores, last)
+            self._winner(scores, last)
             for scores, last in zip(self._scores.tolist(), self._last.tolist(), strict=True)
         ]
 
-    def _best_of(self, scores: list[float], last: list[int]) -> tuple[list[int], list[int]]:
-        paths = [self._trace(index) for index in last]
-        normed = [s / (len(p[0]) + self.context_size) for s, p in zip(scores, paths, strict=True)]
-        return paths[normed.index(max(normed))]
+    def _winner(self, scores: list[float], last: list[int]) -> int:
+        lengths = [self._length(index) + self.context_size for index in last]
+        normed = [s / length for s, length in zip(scores, lengths, strict=True)]
+        return last[normed.index(max(normed))]
+
+    def _length(self, index: int) -> int:
+        """Tokens up to an emission."""
+        return self._emissions[index][3] if index >= 0 else 0
 
     def _trace(self, index: int) -> tuple[list[int], list[int]]:
         tokens, frames = [], []
         while index >= 0:
-            index, token, frame = self._emissions[index]
+            index, token, frame, _ = self._emissions[index]
             tokens.append(token)
             frames.append(frame)
         return tokens[::-1], frames[::-1]

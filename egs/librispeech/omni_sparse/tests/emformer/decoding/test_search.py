@@ -10,6 +10,7 @@ import torch
 
 from emformer.decoding.search import METHODS, make_search
 from emformer.errors import RecipeError
+from tests.support.steps import lines_run
 
 
 class ToyTransducer(torch.nn.Module):
@@ -235,6 +236,26 @@ def test_timestamps_point_at_the_emitting_frame(method):
         assert len(frames) == len(tokens)
         assert frames == sorted(set(frames))  # at most one token a frame
         assert all(0 <= f < seen for f in frames)
+
+
+def test_last_frames_are_the_last_timestamps(method):
+    model, enc = ToyTransducer(), block()
+    search = searched(method, model, enc, torch.tensor([19, 8, 0, 13]))
+    assert search.last_frames() == [frames[-1] if frames else -1 for frames in search.timestamps()]
+    assert search.last_frames()[0] > 0 and search.last_frames()[2] == -1
+
+
+@pytest.mark.parametrize("method", ["greedy_search", "modified_beam_search"])
+def test_last_frames_take_as_many_steps_after_many_tokens_as_after_few(method):
+    search = make_search(method, ToyTransducer())
+    search.start(1)
+    steps, tokens = [], []
+    for seed in range(20):
+        search.accept(block(n=1, seed=seed), torch.tensor([19]))
+        steps.append(lines_run(search.last_frames))
+        tokens.append(len(search.hypotheses()[0]))
+    assert tokens[-1] > 10 * tokens[0] > 0
+    assert len(set(steps)) == 1
 
 
 @pytest.mark.parametrize(

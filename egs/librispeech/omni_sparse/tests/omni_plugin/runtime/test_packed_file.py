@@ -251,3 +251,29 @@ def test_two_sub_networks_of_one_name_are_refused(tmp_path):
     model = nn.Sequential(nn.Linear(8, 8))
     with pytest.raises(OmniError, match="two sub-networks are called 'a'"):
         write_packed(tmp_path / "m", model, [("a", model.state_dict())] * 2)
+
+
+@VALUES
+def test_a_file_tells_its_values_and_its_size(tmp_path, values):
+    path = write_levels(tmp_path / "m.packed", supernet(), values=values)
+    file = PackedFile(path)
+    assert (file.values, file.size) == (values, path.stat().st_size)
+
+
+def test_bytes_of_a_sub_network_are_those_that_are_read(packed, monkeypatch):
+    read, section = [], PackedFile._read
+
+    def counted(self, file, place):
+        read.append(place.size)
+        return section(self, file, place)
+
+    monkeypatch.setattr(PackedFile, "_read", counted)
+    sizes = []
+    for level in LEVELS:
+        read.clear()
+        packed.matrices(level), packed.tensors()
+        sizes.append(packed.bytes_of(level))
+        assert sizes[-1] == sum(read)
+    assert len(set(sizes)) == len(LEVELS) and max(sizes) < packed.size
+    with pytest.raises(OmniError, match="no sub-network is called 'none'"):
+        packed.bytes_of("none")
