@@ -133,6 +133,18 @@ def test_what_is_there_is_not_made_again_unless_it_was_made_of_something_else(
     assert made == ["0.50"] * 3
 
 
+def test_what_was_made_on_another_corpus_is_made_anew(dense, system, where, monkeypatch):
+    made = count_calibrations(monkeypatch)
+    words = ["--exp-dir", str(dense), "--system", str(system), "--subnets", "0.5", *where]
+    calibrate.main(words)
+    note = next(path for path in dense.rglob("*.json") if "made_of" in path.read_text())
+    content = json.loads(note.read_text())
+    content["made_of"]["corpus"] = "another"
+    note.write_text(json.dumps(content))
+    calibrate.main(words)
+    assert made == ["0.50"] * 2
+
+
 def test_what_was_interrupted_is_made_anew(dense, system, where, monkeypatch):
     words = ["--exp-dir", str(dense), "--system", str(system), "--subnets", "0.5", *where]
     honest = calibrated_subnets.write_checkpoint

@@ -70,6 +70,31 @@ def test_what_a_system_changes_itself_is_no_difference(tmp_path, system):
     assert differences(*map(read_conditions, (tmp_path / "a", tmp_path / "b"))) == []
 
 
+def test_what_a_chain_changes_for_its_steps_is_no_difference(tmp_path):
+    training = {"epoch_share": 0.2, "warmup_fraction": 0.3, "base_lr": 0.1}
+    write_config(tmp_path / "a", training=training)
+    chain = "chain: {shares: [0.1], training: {warmup_fraction: 0.3}}"
+    (tmp_path / "a" / "system.yaml").write_text(f"name: mine\n{chain}\n")
+    write_config(tmp_path / "b")
+    found = differences(*map(read_conditions, (tmp_path / "a", tmp_path / "b")))
+    assert found == ["training.base_lr 0.1 in place of 0.003"]
+
+
+def test_the_steps_of_a_chain_may_have_fewer_updates(tmp_path):
+    folders = write_runs(tmp_path, GOOD)
+    add_result(tmp_path / "chain-0.50", "chain", "0.50", 5, train_updates=20)
+    write_config(tmp_path / "chain-0.50")
+    system = "name: chain\nlevel: 0.5\nchain: {shares: [0.1]}\n"
+    (tmp_path / "chain-0.50" / "system.yaml").write_text(system)
+    assert "## Set apart" not in page_of([*folders, tmp_path / "chain-0.50"])
+
+
+@pytest.mark.parametrize("content", [b"training: [", b"\xff\xfe\x00", b"- 1\n"])
+def test_a_damaged_configuration_tells_nothing(tmp_path, content):
+    (tmp_path / "config.yaml").write_bytes(content)
+    assert read_conditions(tmp_path) is None
+
+
 def test_a_folder_that_does_not_tell_is_not_held_against_anyone(tmp_path):
     write_config(tmp_path / "b")
     assert read_conditions(tmp_path / "a") is None
@@ -116,6 +141,15 @@ def test_a_mute_network_is_told_and_reproduces_no_cost(tmp_path):
     assert "- **omni, 0.90** on test-clean: WER 100.00 %, 100.0 % of the words" in page_of(folders)
     (one,) = claims_of(folders).verdicts()
     assert one.verdict == NOT and one.measured.endswith("; mute: 0.90")
+
+
+def test_the_missing_words_of_a_mute_network_are_those_of_all_seeds(tmp_path):
+    folders = write_runs(tmp_path, GOOD)
+    for seed, missing in ((0, 100), (1, 90)):
+        folder = folders[1] if seed == 0 else tmp_path / "omni-seed1"
+        add_result(folder, "omni", "0.90", 20, seed=seed, **mute(del_=missing))
+    page = page_of([*folders, tmp_path / "omni-seed1"])
+    assert "- **omni, 0.90** on test-clean: WER 100.00 %, 95.0 % of the words" in page
 
 
 def test_where_all_are_mute_nothing_is_reproduced(tmp_path):

@@ -252,6 +252,14 @@ def test_a_chain_costs_what_it_goes_on_from_too(folders, tmp_path):
     assert chain.seconds == dense.seconds + 8
 
 
+def test_a_chain_may_be_the_reference(tmp_path):
+    add_result(tmp_path / "chain-0.50", "chain", "0.50", 9, train_cost=20.0)
+    system = "name: chain\nlevel: 0.5\nchain: {shares: [0.1]}\n"
+    (tmp_path / "chain-0.50" / "system.yaml").write_text(system)
+    cost = cost_of(Runs(read([tmp_path / "chain-0.50"])), "chain")
+    assert (cost.trainings, cost.whole_passes) == (1, 20.0)
+
+
 def test_other_utterances_are_not_compared(folders):
     path = folders[1] / "streaming/greedy_search/recogs-test-clean-omni-0.50.txt"
     write_recogs(path, [u._replace(id=u.id + "x") for u in utterances(6, "test-clean")])

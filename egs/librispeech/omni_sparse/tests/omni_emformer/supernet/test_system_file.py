@@ -57,8 +57,8 @@ def test_a_setting_that_is_newer_than_the_file_is_no_difference(tmp_path):
     check_same_system(tmp_path, SYSTEM, seed=0)
 
 
-@pytest.mark.parametrize("text", ["[", "- 1\n"])
-def test_a_damaged_file_is_named(tmp_path, text):
-    (tmp_path / "system.yaml").write_text(text)
+@pytest.mark.parametrize("content", [b"[", b"- 1\n", b"name: \xff\n"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    (tmp_path / "system.yaml").write_bytes(content)
     with pytest.raises(RecipeError, match="system.yaml: "):
         read_system(tmp_path)

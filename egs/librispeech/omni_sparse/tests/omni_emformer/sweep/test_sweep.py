@@ -219,6 +219,13 @@ def test_what_decoding_did_of_the_dense_model_is_not_done_again(dense, run, corp
     ]
 
 
+def test_the_dense_network_beside_a_one_shot_system_is_the_dense_model(dense, run, tmp_path):
+    system = write_system(tmp_path / "omni.yaml", max_sparsity=0.75)
+    words = ("--system", system, "--splits", "test-b", "--subnets", "dense", "0.5")
+    found = {(r.system, r.subnet) for r in run(*words, exp_dir="dense")}
+    assert found == {("dense", "dense"), ("one_shot", "0.50")}
+
+
 def test_without_a_system_a_dense_model_is_all_there_is(dense, run):
     results = run("--splits", "test-b", "--system-name", "small", exp_dir="dense")
     assert [(r.system, r.subnet) for r in results] == [("small", "dense")]
