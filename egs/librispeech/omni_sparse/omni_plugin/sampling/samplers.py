@@ -127,7 +127,12 @@ def _shares(options: Mapping[str, Any]) -> tuple[float, float]:
 
 
 class SingleSampler(Sampler):
-    """One sub-network an update, which costs what a dense update costs."""
+    """One sub-network an update, which costs what a dense update costs.
+
+    Options:
+      dense_share: Share of the updates that train the densest sub-network in play.
+      sparsest_share: Share that trains the sparsest; the others draw a size between the two.
+    """
 
     defaults = {"dense_share": 0.3, "sparsest_share": 0.2}
 
@@ -148,6 +153,13 @@ class SplitSampler(Sampler):
 
     What ``per-rank`` does over processes, within one: the densest network, then random ones. In
     a share ``whole_share`` of the updates, the densest network has the whole batch instead.
+
+    Options:
+      parts: Of a batch, each for a sub-network of its own.
+      sparsest_share: Share of the draws, one for each part but the densest's, that take the
+        sparsest.
+      dense_share: Share of these draws that take the densest, too.
+      whole_share: Share of the updates that train the densest alone, on the whole batch.
     """
 
     defaults = {"parts": 2, "sparsest_share": 0.3, "dense_share": 0.0, "whole_share": 0.0}
@@ -180,6 +192,11 @@ class SandwichSampler(Sampler):
     The sandwich rule of Yu and Huang, "Universally slimmable networks", 2019. It costs as many
     dense updates as there are passes. Cheaper by one pass: no ``sparsest`` in every update, but in
     a share ``sparsest_share`` of the others' places.
+
+    Options:
+      random: Sub-networks of an update beside the densest and the sparsest.
+      sparsest: Whether each update trains the sparsest.
+      sparsest_share: Share of the random places that the sparsest takes.
     """
 
     defaults = {"random": 1, "sparsest": True, "sparsest_share": 0.0}
