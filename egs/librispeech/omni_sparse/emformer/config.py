@@ -32,7 +32,9 @@ class ModelConfig:
       subsampling: 10 ms frames an encoder frame; the ``conv`` front end has 4.
       stack_window: 10 ms frames that the ``stack`` front end stacks, ``subsampling`` or more; what
         it has more looks ahead, beyond the right context.
-      encoder_dim, num_heads, ffn_dim, num_layers, dropout, activation: The Emformer.
+      encoder_dim, num_heads, ffn_dim, num_layers, dropout, activation: The Emformer's width, heads
+        of attention, width of its feed-forward units, number of layers, dropout, and the units'
+        activation as torchaudio calls it.
       segment: Frames of a chunk.
       right_context: Frames of look-ahead after a chunk.
       left_context: Frames of the past that attention sees.
@@ -117,7 +119,15 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class SpecAugmentConfig:
-    """Arguments of lhotse's SpecAugment; mask sizes in frames of 10 ms and in mel bins."""
+    """Arguments of lhotse's SpecAugment.
+
+    Args:
+      time_warp_factor: Frames of 10 ms by which a point in time may be moved; 0 for no warping.
+      num_feature_masks, features_mask_size: Masks over mel bins, and the widest, in bins.
+      num_frame_masks, frames_mask_size: Masks over time, and the longest, in frames of 10 ms.
+      max_frames_mask_fraction: Largest share of an utterance that masks over time may take.
+      p: Share of the utterances that are augmented.
+    """
 
     time_warp_factor: int = 0
     num_feature_masks: int = 2

@@ -6,6 +6,8 @@ from omni_plugin.settings import DistillationSettings, SparsitySettings
 from omni_plugin.supernet import SubNet, SuperNet
 from omni_plugin.training import OmniTraining, make_supernet
 
+__version__ = "0.1.0"
+
 __all__ = [
     "DistillationSettings",
     "OmniError",

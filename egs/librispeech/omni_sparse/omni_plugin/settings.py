@@ -55,9 +55,10 @@ class SparsitySettings:
     Args:
       pattern: ``RxC``, ``N:M`` or ``unstructured``; see :func:`omni_plugin.patterns.make_pattern`.
       score: Of a block, ``l1``, ``l2`` or ``random``, which is drawn once.
-      include, exclude: Rules on the names of weights, see
+      include, exclude: Regular expressions on the names of weights. Covered are the matrices whose
+        names hold one of the first and none of the second; see
         :func:`omni_plugin.supernet.find_weights`.
-      max_sparsity: The highest in play.
+      max_sparsity: The highest in play, that of the sparsest sub-network.
       levels: Sizes that are drawn, besides dense and sparsest; empty for any up to
         ``max_sparsity``.
       layer_spread: How far a weight's level may be from the size drawn.
@@ -73,7 +74,7 @@ class SparsitySettings:
         let the denser sub-networks start from what the sparsest has learnt.
       refresh_every: Updates between two rankings of the blocks.
       freeze_from: Share of the run after which the ranking stays.
-      distillation: None for none.
+      distillation: What sub-networks learn from the full one; None for nothing but the labels.
       adaptive_dropout: Scale dropout by the density of the sub-network.
       valid_levels: Validated in training and decoded by the sweep; dense and sparsest always are.
         None for those of 0.5, 0.7, 0.8 and 0.9 that do not exceed ``max_sparsity``.

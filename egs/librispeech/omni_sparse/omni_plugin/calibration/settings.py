@@ -21,8 +21,8 @@ class CalibrationSettings:
 
     Args:
       pattern: ``RxC``, ``N:M`` or ``unstructured``; see :func:`omni_plugin.patterns.make_pattern`.
-      include, exclude: Rules on the names of weights, see
-        :func:`omni_plugin.supernet.find_weights`.
+      include, exclude: Regular expressions on the names of weights, as in
+        :class:`omni_plugin.SparsitySettings`.
       score: Of a block: ``obs``, ``wanda`` or ``magnitude``.
       least_squares: Solve for the weights that are left; else they stay as they were trained.
       damping: What is added to the diagonal of the inputs' second moments, as a share of its mean.

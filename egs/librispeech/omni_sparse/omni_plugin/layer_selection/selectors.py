@@ -90,6 +90,9 @@ class SimpleTopK(Selector):
     """The units of the k highest scores, straight through, where k falls in each iteration.
 
     A unit that is out gets the gradient that its being in would have, and can come back.
+
+    Options:
+      score_init: Score that all units start with.
     """
 
     defaults = {"score_init": 0.5}
@@ -104,6 +107,11 @@ class IterativeZeroOut(Selector):
     In iteration i, ``penalty_weight * |1 - mean(sigmoid(scores)) - n_i / L|`` is added to the loss.
     At its end the n_i lowest scores are set to ``zero_out``; they may grow again. Sizes between
     follow the order in which units were set to zero, since scores that were set say nothing more.
+
+    Options:
+      score_init: Score that all units start with.
+      zero_out: Score that an iteration's end gives to the lowest.
+      penalty_weight: Of the distance from the iteration's sparsity, in the loss.
     """
 
     # Published is a start of 10; at a rate of 0.01 that is a thousand updates away from 0.

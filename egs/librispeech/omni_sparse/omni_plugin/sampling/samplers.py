@@ -127,7 +127,12 @@ def _shares(options: Mapping[str, Any]) -> tuple[float, float]:
 
 
 class SingleSampler(Sampler):
-    """One sub-network an update, which costs what a dense update costs."""
+    """One sub-network an update, which costs what a dense update costs.
+
+    Options:
+      dense_share: Share of the updates that train the densest sub-network in play.
+      sparsest_share: Share that trains the sparsest; the others draw a size between the two.
+    """
 
     defaults = {"dense_share": 0.3, "sparsest_share": 0.2}
 
@@ -148,6 +153,13 @@ class SplitSampler(Sampler):
 
     What ``per-rank`` does over processes, within one: the densest network, then random ones. In
     a share ``whole_share`` of the updates, the densest network has the whole batch instead.
+
+    Options:
+      parts: Of a batch, each for a sub-network of its own.
+      sparsest_share: Share of the draws, one for each part but the densest's, that take the
+        sparsest.
+      dense_share: Share of these draws that take the densest, too.
+      whole_share: Share of the updates that train the densest alone, on the whole batch.
     """
 
     defaults = {"parts": 2, "sparsest_share": 0.3, "dense_share": 0.0, "whole_share": 0.0}
@@ -182,6 +194,12 @@ class SandwichSampler(Sampler):
     a share ``sparsest_share`` of the others' places. Cheaper still: with ``parts`` above 1, the
     densest keeps the whole batch, and the others have one of so many parts of it, with as much
     weight in the update as their part has in the batch.
+
+    Options:
+      random: Sub-networks of an update beside the densest and the sparsest.
+      sparsest: Whether each update trains the sparsest.
+      sparsest_share: Share of the random places that the sparsest takes.
+      parts: Parts of the batch, of which the others have one each; 1 for all of it.
     """
 
     defaults = {"random": 1, "sparsest": True, "sparsest_share": 0.0, "parts": 1}

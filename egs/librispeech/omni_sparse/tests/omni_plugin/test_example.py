@@ -15,15 +15,17 @@ import pytest
 import torch
 from torch import nn
 
+import omni_plugin
 from omni_plugin import OmniError, OmniTraining, SuperNet
 from omni_plugin.sampling import RAMPS, SAMPLERS
 from tests.support.processes import RECIPE, run_python
 
-PAGE = (RECIPE / "omni_plugin" / "README.md").read_text()
 EXAMPLE = RECIPE / "examples" / "attach_to_a_k2_loop.py"
 ROOT = RECIPE.parents[2]
+PAGE = (ROOT / "docs" / "torch_model.md").read_text()
 
 blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+PLAIN, LOOP = blocks.pop(0), blocks.pop(0)
 
 
 def needs_rnnt():
@@ -37,24 +39,31 @@ def needs_rnnt():
 
 
 def test_the_loop_on_the_page_is_the_examples():
-    assert textwrap.indent(blocks[0], "    ") in EXAMPLE.read_text()
+    assert textwrap.indent(LOOP, "    ") in EXAMPLE.read_text()
 
 
 def test_the_page_and_the_example_mark_the_four_calls():
-    for text in (blocks[0], EXAMPLE.read_text()):
+    for text in (LOOP, EXAMPLE.read_text()):
         assert set(re.findall(r"# omni (\d):", text)) == {"1", "2", "3", "4"}
     # Beside the marked lines only what chooses and prints the coverage is new.
-    marked = [line for line in blocks[0].splitlines() if "# omni" in line]
-    assert sum("omni." in line for line in blocks[0].splitlines()) == len(marked)
+    marked = [line for line in LOOP.splitlines() if "# omni" in line]
+    assert sum("omni." in line for line in LOOP.splitlines()) == len(marked)
+
+
+def test_the_plain_loop_trains_and_leaves_the_zeros_it_says():
+    names: dict = {}
+    exec(PLAIN, names)
+    weights = [p for p in names["model"].parameters() if p.dim() == 2]
+    assert [int((weight == 0).sum()) for weight in weights] == [512, 256]
 
 
 def test_the_other_snippets_of_the_page_run(monkeypatch):
     # What the snippets register is gone again after this test.
     monkeypatch.setitem(SAMPLERS, "dense-and-one", None)
     monkeypatch.setitem(RAMPS, "stairs", None)
-    assert len(blocks) == 7
+    assert len(blocks) == 6
     names: dict = {}
-    for block in blocks[1:]:
+    for block in blocks:
         exec(block, names)
         if "RandomBlocks" in block:
             supernet = names["supernet"]
@@ -142,8 +151,9 @@ def installed(tmp_path_factory):
     """The folder that `pip install .` fills, from a copy in which the build leaves its traces."""
     pytest.importorskip("pip")
     copied, target = (tmp_path_factory.mktemp(name) for name in ("copied", "target"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copied)
+    (copied / "docs").mkdir()
+    for name in ("pyproject.toml", "docs/torch_model.md", "LICENSE"):
+        shutil.copy(ROOT / name, copied / name)
     recipe = copied / RECIPE.relative_to(ROOT)
     for name in ("omni_plugin", "omni_emformer", "emformer", "local"):
         shutil.copytree(RECIPE / name, recipe / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -161,6 +171,15 @@ def test_the_package_is_the_plugin_and_nothing_else(installed):
     assert {name for name in names if not name.endswith(".dist-info")} == {"omni_plugin"}
     ours = {p.relative_to(RECIPE) for p in (RECIPE / "omni_plugin").rglob("*.py")}
     assert {p.relative_to(installed) for p in installed.rglob("*.py")} == ours
+
+
+def test_the_package_is_marked_as_typed(installed):
+    assert (installed / "omni_plugin" / "py.typed").exists()
+
+
+def test_the_package_and_the_module_have_one_version(installed):
+    (metadata,) = installed.glob("*.dist-info/METADATA")
+    assert f"\nVersion: {omni_plugin.__version__}\n" in metadata.read_text()
 
 
 def test_the_package_asks_for_torch_alone(installed):

@@ -2,11 +2,13 @@
 """Exported sub-networks: files, and texts in sherpa-onnx against PyTorch."""
 
 import json
+import re
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import soundfile
 import torch
 from onnx import numpy_helper
 
@@ -25,6 +27,7 @@ from omni_emformer.supernet.layer_subnets import LayerSubnets
 from omni_emformer.supernet.subnets import Subnets
 from omni_plugin.runtime import PackedFile
 from tests.support import training
+from tests.support.processes import RECIPE, run_python
 from tests.support.random_supernets import talkative_selection
 from tests.support.random_weights import save_talkative
 from tests.support.supernets import trainer
@@ -56,6 +59,17 @@ def checked(exp_dir, tiny_data):
     """What the check stage said of all that is exported."""
     check_onnx.main(["--exp-dir", str(exp_dir), "--data-dir", str(tiny_data), "--splits", SPLIT])
     return json.loads((exp_dir / "export" / "check.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def said_by_the_page(folder, tiny_data):
+    """What docs/deployment.md's lines for sherpa-onnx print of an utterance, and its name."""
+    page = (RECIPE.parents[2] / "docs" / "deployment.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    sound = sorted((tiny_data / "audio" / SPLIT).rglob("*.wav"))[0]
+    lines = lines.replace("exp/synthetic/omni/export/0.90", str(folder))
+    # In a process of its own, which sherpa-onnx ends where it cannot use a file.
+    return run_python("-c", lines.replace("speech.wav", str(sound))).stdout, sound
 
 
 def made(exp_dir, level):
@@ -236,3 +250,11 @@ def test_a_sub_network_of_fewer_units_is_exported_without_them(tiny_data, tmp_pa
     with torch.no_grad():
         expected, _ = model.encode_chunk(x, None)
     assert (found.encode_chunk(x, None)[0] - expected).abs().max() < 1e-4
+
+
+def test_the_pages_lines_say_what_ours_say(said_by_the_page, folder):
+    said, path = said_by_the_page
+    samples, _ = soundfile.read(path, dtype="float32")
+    silence = np.zeros(16000, dtype=np.float32)
+    (text,) = decode_by_sherpa(folder, [(path.stem, np.concatenate([samples, silence]))])
+    assert said.split() == text.words and text.words
