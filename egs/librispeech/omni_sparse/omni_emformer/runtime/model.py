@@ -38,19 +38,13 @@ def pack_transducers(
       RecipeError: They do not go into one file, or there is one at ``path``.
     """
     meta: dict[str, Any] = {"infos": {}}
-    first: list[Any] = []  # what all of them must have
 
     def states() -> Iterator[tuple[str, dict[str, Tensor]]]:
         for make in makers:
             model, info = make()
-            first[:] = first or [info.config.model, info.tokens]
-            if first != [info.config.model, info.tokens]:
+            shared = {"config": info.config.to_dict(), "tokens": list(info.tokens)}
+            if any(meta.setdefault(name, value) != value for name, value in shared.items()):
                 raise OmniError(f"{info.subnet} is of another architecture than those before it")
-            if info.subnet in meta["infos"]:
-                raise OmniError(f"two sub-networks are called {info.subnet}")
-            # Of what they were trained with, the first one's stands for all.
-            meta.setdefault("config", info.config.to_dict())
-            meta.setdefault("tokens", list(info.tokens))
             about = {name: value for name, value in asdict(info).items() if name not in _OF_ALL}
             # What is decoded is not bit by bit what the checkpoint gives.
             about["tail"] += f"_packed-{values}"

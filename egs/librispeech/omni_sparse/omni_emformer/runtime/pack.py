@@ -5,19 +5,16 @@ Usage:
   python3 -m omni_emformer.runtime.pack --exp-dir exp/synthetic/omni --out omni.packed
   python3 -m omni_emformer.runtime.pack --exp-dir exp/synthetic/omni --out small.packed \\
     --subnets 0.9 --values int8
-  python3 -m omni_emformer.runtime.pack --exp-dir exp/synthetic/dense --out chain.packed \\
-    --also exp/synthetic/chain-0.50 exp/synthetic/chain-0.90
   python3 -m omni_emformer.runtime.decode --packed small.packed --subnet 0.90 \\
     --exp-dir exp/synthetic/omni
 
 --epoch, --avg and the other options of emformer.decode that say which weights may follow.
 Sub-networks of one supernet share their weights in the file: it takes little more room than the
-densest of them. Models of other experiments (--also), such as the steps of a chain, share none.
+densest of them.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -36,25 +33,14 @@ def main(argv: Iterable[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the packed file")
     add_subnets_option(parser)
     parser.add_argument(
-        "--also",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="EXP",
-        help="experiments whose models go into the file, too, such as the levels of a chain",
-    )
-    parser.add_argument(
         "--values", choices=list(VALUE_TYPES), default="float32", help="default float32"
     )
     add_system_option(parser)
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(rest)
     subnets = open_subnets(options, args.system)
-    makers = [partial(subnets.make, level) for level in args.subnets or subnets.levels()]
-    for folder in args.also:
-        others = open_subnets(argparse.Namespace(**{**vars(options), "exp_dir": folder}))
-        makers += [partial(others.make, level) for level in others.levels()]
-    pack_transducers(args.out, makers, args.values)
+    chosen = args.subnets or subnets.levels()
+    pack_transducers(args.out, [partial(subnets.make, level) for level in chosen], args.values)
     names = ", ".join(PackedFile(args.out).subnets)
     print(f"{args.out}: {args.out.stat().st_size:,} bytes, sub-networks {names}")
 

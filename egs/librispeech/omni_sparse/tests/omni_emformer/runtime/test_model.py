@@ -2,7 +2,6 @@
 """Packed transducers: written from a trained supernet, decoded with the sparse runtime."""
 
 import dataclasses
-import shutil
 
 import pytest
 import torch
@@ -95,34 +94,6 @@ def test_a_file_that_is_there_is_not_overwritten(exp_dir, packed):
 def test_a_folder_that_is_missing_is_told(exp_dir, tmp_path):
     with pytest.raises(RecipeError, match="No such file or directory"):
         pack(exp_dir, tmp_path / "none" / "m", "--subnets", "0.9")
-
-
-def test_models_of_several_experiments_go_into_one_file(exp_dir, packed, tmp_path):
-    other = shutil.copytree(exp_dir, tmp_path / "other")
-    path = pack(exp_dir, tmp_path / "m", "--subnets", "0.7", "--also", str(other))
-    assert PackedFile(path).subnets == ["0.70", *SUBNETS]
-    found, alone = load_packed(path, "0.50")[0], load_packed(packed, "0.50")[0]
-    for name, value in alone.state_dict().items():
-        assert torch.equal(found.state_dict()[name], value), name
-
-
-def test_two_sub_networks_of_one_name_do_not_share_a_file(exp_dir, tmp_path):
-    with pytest.raises(RecipeError, match="two sub-networks are called dense"):
-        pack(exp_dir, tmp_path / "m", "--also", str(exp_dir))
-
-
-def test_how_a_model_was_trained_does_not_matter_to_its_file(exp_dir, tmp_path):
-    options = streaming_decode.get_parser().parse_args(["--exp-dir", str(exp_dir)])
-    load = subnet_loader(0.5, "")
-
-    def longer():
-        model, info = load(options)
-        training = dataclasses.replace(info.config.training, num_epochs=99)
-        changed = dataclasses.replace(info.config, training=training)
-        return model, dataclasses.replace(info, config=changed, subnet="longer")
-
-    pack_transducers(tmp_path / "m", [lambda: load(options), longer])
-    assert PackedFile(tmp_path / "m").subnets == ["0.50", "longer"]
 
 
 def test_models_of_different_architecture_do_not_share_a_file(exp_dir, tmp_path):
