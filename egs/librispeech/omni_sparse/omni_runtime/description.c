@@ -6,7 +6,7 @@
 #define VERSION 2 /* of ../omni_emformer/runtime/description.py */
 
 /* Floats of a stream: more is asked for by no model of use. */
-#define MOST_FLOATS ((uint64_t)1 << 28)
+#define MOST_FLOATS ((uint64_t)1 << 26)
 
 static bool read_sizes(const json *meta, model_config *c, omni_error *error) {
   const json *config = omni_json_get(omni_json_get(meta, "config"), "model");
@@ -21,9 +21,9 @@ static bool read_sizes(const json *meta, model_config *c, omni_error *error) {
       {"num_heads", 1, 32767, &c->heads},
       {"ffn_dim", 1, 65535, &c->ffn},
       {"num_layers", 1, 1000, &c->num_layers},
-      {"segment", 1, 10000, &c->segment},
-      {"right_context", 0, 10000, &c->right},
-      {"left_context", 0, 100000, &c->left},
+      {"segment", 1, 1000, &c->segment},
+      {"right_context", 0, 1000, &c->right},
+      {"left_context", 0, 10000, &c->left},
       {"decoder_dim", 1, 65535, &c->decoder_dim},
       {"context_size", 1, MOST_CONTEXT, &c->context},
       {"joiner_dim", 1, 65535, &c->joiner_dim},
@@ -46,7 +46,7 @@ static bool read_sizes(const json *meta, model_config *c, omni_error *error) {
   const uint64_t work = frames * (3 * ((uint64_t)c->dim + 8) + keys + 8 + 2 * widest);
   const uint64_t input = frames * (uint64_t)(c->subsampling * c->feature_dim + c->window * c->feature_dim +
                                              CONVOLUTION_WIDTH * (c->feature_dim + c->dim) * 4);
-  if (state + work + input > MOST_FLOATS) return omni_fail(error, "its streams need more than a GiB each");
+  if (state + work + input > MOST_FLOATS) return omni_fail(error, "its streams need more than 256 MiB each");
   return true;
 }
 

@@ -57,13 +57,8 @@ static size_t change_text(unsigned char *data, size_t size) {
   size = splice(data, size, begin, old, text, added);
   length = (uint32_t)(length - old + added);
   /* Spaces at the end keep the sections aligned. */
-  while ((START + length) % ALIGNMENT && length) {
-    if (data[START + length - 1] == ' ' && (START + length) % ALIGNMENT < 32) {
-      size = splice(data, size, START + length - 1, 1, "", 0), length--;
-    } else {
-      size = splice(data, size, START + length, 0, " ", 1), length++;
-    }
-  }
+  for (; length && data[START + length - 1] == ' '; length--) size = splice(data, size, START + length - 1, 1, "", 0);
+  for (; (START + length) % ALIGNMENT; length++) size = splice(data, size, START + length, 0, " ", 1);
   memcpy(data + 12, &length, sizeof length);
   return size;
 }

@@ -219,8 +219,8 @@ static omni_model *open_model(const char *path, const void *data, size_t size, o
   model->kernels = kernels_of_machine();
   const bool is_read = path ? packed_file_open(&model->file, path, &why) : packed_file_read(&model->file, data, size, &why);
   if (is_read && description_read(model, &why) && find_parts(model, &why) && make_slots(model, &why)) return model;
-  const bool there = model->file.data; /* what is not there, or may not be read, is not made again */
-  omni_fail(error, "%.120s: %.220s%s", path ? path : "packed file", why.text, there ? "; make or fetch it again" : "");
+  omni_fail(error, "%.120s: %.220s%s", path ? path : "packed file", why.text,
+            model->file.is_there ? "; make or fetch it again" : "");
   omni_model_close(model);
   return NULL;
 }

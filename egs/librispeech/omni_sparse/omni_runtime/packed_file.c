@@ -211,6 +211,7 @@ static bool read_parts(packed_file *file, const json *header, omni_error *error)
 }
 
 bool packed_file_read(packed_file *file, const void *data, size_t size, omni_error *error) {
+  file->is_there = true;
   file->data = data;
   file->size = size;
   if (size < START || memcmp(data, "OMNIPACK", 8)) return omni_fail(error, "it is no packed file");
@@ -243,7 +244,8 @@ bool packed_file_open(packed_file *file, const char *path, omni_error *error) {
     if (handle >= 0) close(handle);
     return omni_fail(error, "cannot be read (%s)", strerror(number));
   }
-  if (!S_ISREG(about.st_mode) || about.st_size < START || (uint64_t)about.st_size > SIZE_MAX / 2) {
+  file->is_there = S_ISREG(about.st_mode);
+  if (!file->is_there || about.st_size < START || (uint64_t)about.st_size > SIZE_MAX / 2) {
     close(handle);
     return omni_fail(error, S_ISDIR(about.st_mode) ? "cannot be read (Is a directory)" : "it is no packed file");
   }

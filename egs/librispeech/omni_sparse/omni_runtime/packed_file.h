@@ -49,6 +49,7 @@ typedef struct {
   const unsigned char *data; /* the whole file */
   size_t size, begin;        /* of the file, and where its sections begin */
   void *map;                 /* what is to be unmapped, or NULL */
+  bool is_there;             /* whatever it holds */
   const json *meta;
   packed_layer *layers;
   packed_tensor *tensors;

@@ -27,7 +27,8 @@ def make(folder: Path, *goals: str, compiler: Sequence[str] = COMPILER, **variab
             pytest.skip(f"NO {program}: the C library is not tested with it")
     given = {"CC": shlex.join(compiler), "BUILD": str(folder), **variables}
     words = [*goals, *(f"{name}={value}" for name, value in given.items())]
-    done = subprocess.run(["make", "-f", SOURCES / "Makefile", *words], capture_output=True, text=True)
+    command = ["make", "-f", SOURCES / "Makefile", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr, done.stderr
     return folder

@@ -59,14 +59,22 @@ def pack_kind(path: Path, kind: str, values: str = "float32") -> Made:
 
 
 def _speaking(config: ModelConfig) -> Transducer:
+    """Random weights, of which the joiner's are such that the sound decides what is said."""
     model = make_model(config, len(TOKENS)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name or name.endswith("bias"):  # not as they begin
                 parameter += 0.1 * torch.randn_like(parameter)
-        model.joiner.encoder_proj.weight *= 4  # what is heard matters more than what was said
         model.joiner.output_linear.weight.normal_()
-        model.joiner.output_linear.bias[0] = 1.0
+        model.joiner.output_linear.bias.zero_()
+        projection, states, outputs = model.joiner.encoder_proj, None, []
+        for window in windows_of(model, sound()):
+            out, states = model.encode_chunk(window[None], states)
+            outputs.append(out[0] - projection.bias)
+        mean = torch.cat(outputs).mean(0)
+        deviation = (torch.cat(outputs) - mean).std()
+        projection.weight /= deviation
+        projection.bias.copy_(-mean / deviation)
     return model
 
 
@@ -92,7 +100,7 @@ def sound(seconds: float = 3.0, seed: int = 0) -> np.ndarray:
 
 
 class Reference(NamedTuple):
-    """Of a stream in PyTorch: text, tokens, their frames, and the encoder's output of each chunk."""
+    """Of a stream in PyTorch: text, tokens, their frames, and each chunk's encoder output."""
 
     text: str
     tokens: list[int]
@@ -100,10 +108,9 @@ class Reference(NamedTuple):
     encoder: list[Tensor]
 
 
-def windows_of(made: Made, samples: np.ndarray) -> list[Tensor]:
+def windows_of(model: Transducer, samples: np.ndarray) -> list[Tensor]:
     """Features of each chunk of a sound and its look-ahead, by kaldi-native-fbank."""
-    model = made.models["dense"]
-    features = LiveFeatures().accept(with_silence(samples, made.info.config.model))
+    features = LiveFeatures().accept(with_silence(samples, model.config))
     begins = range(0, len(features) - model.window_frames + 1, model.chunk_frames)
     return [features[begin : begin + model.window_frames] for begin in begins]
 
@@ -125,7 +132,7 @@ def in_pytorch(
     search = make_search("greedy_search", models[0])
     search.start(1)
     if windows is None:
-        windows = windows_of(made, samples)
+        windows = windows_of(models[0], samples)
     for number, features in enumerate(windows):
         model = models[number % len(models)]
         out, states = model.encoder.forward_chunk(torch.as_tensor(features)[None], states)
