@@ -15,12 +15,12 @@ PAD_LOG_MEL = -15.9424
 # Log-mel values of speech with samples in [-1, 1] spread around this mean with this deviation. The
 # constants only bring the input near zero mean and unit variance: no statistics need to be
 # gathered, stored, or folded in at export.
-_LOG_MEL_MEAN, _LOG_MEL_STD = -5.0, 3.5
+LOG_MEL_MEAN, LOG_MEL_STD = -5.0, 3.5
 
 
 def normalise(x: Tensor) -> Tensor:
     """Log-mel features to about zero mean and unit variance; any shape."""
-    return (x - _LOG_MEL_MEAN) / _LOG_MEL_STD
+    return (x - LOG_MEL_MEAN) / LOG_MEL_STD
 
 
 def _check_frames(x: Tensor, factor: int, overlap: int) -> None:

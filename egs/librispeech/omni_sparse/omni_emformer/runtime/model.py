@@ -14,8 +14,10 @@ from emformer.config import Config
 from emformer.decoding.model import DecodingInfo
 from emformer.errors import RecipeError
 from emformer.model import Transducer, make_model
+from omni_emformer.runtime.description import check_description, describe
 from omni_emformer.runtime.encoder import PackedEmformer
 from omni_plugin import OmniError
+from omni_plugin.options import said_of
 from omni_plugin.runtime import PackedFile, use_packed, write_packed
 
 _TRAINING_ONLY = ("simple_am_proj", "simple_lm_proj")
@@ -46,6 +48,7 @@ def pack_transducers(
             if any(meta.setdefault(name, value) != value for name, value in shared.items()):
                 raise OmniError(f"{info.subnet} is of another architecture than those before it")
             about = {name: value for name, value in asdict(info).items() if name not in _OF_ALL}
+            meta["transducer"] = describe(model, info.tokens)
             # What is decoded is not bit by bit what the checkpoint gives.
             about["tail"] += f"_packed-{values}"
             about["weights"] += f"-packed-{values}"
@@ -86,13 +89,15 @@ def load_packed(path: Path, subnet: str) -> tuple[Transducer, DecodingInfo]:
     """
     try:
         file = PackedFile(path)
+        with said_of(str(path)):
+            check_description(file.meta.get("transducer"))
         tokens, config = file.meta["tokens"], Config.from_dict(file.meta["config"], str(path))
         model = _deployed(make_model(config.model, len(tokens))).eval()
         use_packed(model, file, subnet)
         info = DecodingInfo(config=config, tokens=tokens, **file.meta["infos"][subnet])
     except OmniError as e:
         raise RecipeError(str(e)) from e
-    except (KeyError, TypeError) as e:
+    except (AttributeError, KeyError, TypeError) as e:
         raise _of_no_transducer(path) from e
     model.encoder.emformer = PackedEmformer(model.encoder.emformer)
     return model, info

@@ -4,24 +4,11 @@
  * elements, for one stream. Activations are feature-major (see block_layer.h): the chunk's S frames, then the R of its
  * right context, then lanes which hold nothing that is used. Attention has no positions, so the order of keys is free.
  */
+#include "step.h"
+
 #include "block_layer.h"
 
 #include <string.h>
-
-typedef struct {
-  const float *weight, *bias;
-} norm;
-
-typedef struct {
-  omni_layer query, key_value, out, up, down; /* rows is 0 where a unit was removed from the model */
-  norm before_attention, before_ffn, after;
-} emformer_layer;
-
-typedef struct {
-  const emformer_layer *layers;
-  int64_t num_layers, dim, heads, ffn, segment, right, left, activation;
-  float eps;
-} emformer;
 
 static long up_to(long n, long unit) { return (n + unit - 1) / unit * unit; }
 

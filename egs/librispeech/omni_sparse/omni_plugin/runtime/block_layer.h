@@ -9,21 +9,17 @@
 #ifndef OMNI_BLOCK_LAYER_H
 #define OMNI_BLOCK_LAYER_H
 
+#include "layer.h"
 #include "vector.h"
 
-/* Its arrays are checked before it is made (blocks.py): nothing here can point outside of them. */
-typedef struct {
-  const int32_t *starts;   /* first block of each block row, and the end */
-  const uint16_t *columns; /* of each block */
-  const void *values;      /* 8 of each block, floats or bytes */
-  const float *scales;     /* of the rows, padded to a multiple of 8 */
-  const float *bias;       /* likewise */
-  const int32_t *sums;     /* 128 times the sums of the rows' bytes, for int8_blocks.h only */
-  int64_t rows, cols, bytes;
-} omni_layer;
-
 /* Vectors of frames that are done at once: 8 rows of them must fit into the registers. */
-#define MOST (LANES == 16 ? 3 : 1)
+#if LANES == 16
+#define MOST 3
+#elif defined(__aarch64__)
+#define MOST 2
+#else
+#define MOST 1
+#endif
 /* Blocks whose bytes are widened at once, into the first-level cache. */
 #define WIDENED 64
 /* Blocks ahead of use that are fetched from memory, for weights that are beyond the caches. */
@@ -41,7 +37,7 @@ INLINE void multiply(vec acc[8][MOST], const int rows, const int V, const float 
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 3
-      for (int v = 0; v < V; v++) acc[r][v] += w[r * apart] * xs[v];
+      for (int v = 0; v < V; v++) acc[r][v] = multiply_add(acc[r][v], w[r * apart], xs[v]);
   }
 }
 
@@ -50,6 +46,8 @@ INLINE void multiply(vec acc[8][MOST], const int rows, const int V, const float 
 #endif
 #ifdef __AVX512VNNI__
 #include "int8_blocks.h"
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include "int8_arm_blocks.h"
 #endif
 
 static inline void widen(const int8_t *bytes, float *values, long blocks) {
@@ -79,7 +77,7 @@ INLINE void block_row(const omni_layer *a, long b, const float *x, float *y, con
     multiply_blocks(acc, V, narrow, (const float *)a->values + 8 * first, columns, n, x, F);
   } else {
     const int8_t *w = (const int8_t *)a->values + 8 * first;
-#ifdef __AVX512VNNI__
+#ifdef BYTE_PRODUCTS
     multiply_bytes(acc, V, narrow, w, a->sums + 8 * b, columns, n, q, factor, F);
 #else
     (void)q, (void)factor;
@@ -123,15 +121,15 @@ static void omni_layer_run(const omni_layer *a, const float *x, float *y, const 
                            int activation, float *work) {
   const float *factor = work;
   const uint8_t *q = (const uint8_t *)(work + F);
-#ifdef __AVX512VNNI__
+#ifdef BYTE_PRODUCTS
   if (a->bytes) round_to_bytes(x, (uint8_t *)(work + F), work, a->cols, F);
 #endif
   for (long b = 0; b < (a->rows + 7) / 8; b++) {
     for (long t = 0, taken; t < frames; t += taken) {
       const float *add = residual ? residual + t : residual;
 #define ROWS(V, narrow) block_row(a, b, x + t, y + t, add, F, V, narrow, q + t, factor + t)
-#if LANES == 16
       const long left = frames - t;
+#if LANES == 16
       taken = left > 40 ? 48 : (left + 7) / 8 * 8;
       if (left > 40) ROWS(3, 0);
       else if (left > 32) ROWS(2, 1);
@@ -140,8 +138,9 @@ static void omni_layer_run(const omni_layer *a, const float *x, float *y, const 
       else if (left > 8) ROWS(1, 0);
       else ROWS(0, 1);
 #else
-      taken = LANES;
-      ROWS(1, 0);
+      taken = MOST > 1 && left > LANES ? 2 * LANES : LANES;
+      if (taken > LANES) ROWS(MOST > 1 ? 2 : 1, 0);
+      else ROWS(1, 0);
 #endif
 #undef ROWS
     }

@@ -2,29 +2,16 @@
  *
  * Blocks of bytes times activations which are rounded to bytes, too, with the dot products of 4 bytes of AVX-512 VNNI.
  *
- * A frame's activations are divided by its largest magnitude / 127, rounded, and 128 is added, as the instruction takes
- * one factor without sign: the sum of (q + 128) w is that of q w plus 128 times that of w, which is known beforehand.
+ * 128 is added to the activations, as the instruction takes one factor without sign: the sum of (q + 128) w is that of
+ * q w plus 128 times that of w, which is known beforehand.
  * Blocks come in groups of 4 of a block row, as weights[row][block].
  */
 #ifndef OMNI_INT8_BLOCKS_H
 #define OMNI_INT8_BLOCKS_H
 
-typedef uint8_t bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
-
-/* x[dim][F] to q[dim][F], and the factor of each frame. */
-static void round_to_bytes(const float *x, uint8_t *q, float *factor, long dim, long F) {
-  for (long t = 0; t < F; t += LANES) {
-    vec most = fill(1e-30f);
-    for (long d = 0; d < dim; d++) most = vmax(most, vmax(GET(x + d * F + t), -GET(x + d * F + t)));
-    AT(factor + t) = most * (1.0f / 127);
-    const vec inverse = 127.0f / most;
-    for (long d = 0; d < dim; d++) {
-      /* The sum with 1.5 * 2^23 is rounded to a whole number, which is in its last bits. */
-      const vec shifted = GET(x + d * F + t) * inverse + (12582912.0f + 128.0f);
-      *(bytes16 *)(q + d * F + t) = __builtin_convertvector((ivec)shifted & 255, bytes16);
-    }
-  }
-}
+#define BYTE_PRODUCTS
+#define BYTE_ZERO 128
+#include "int8_rounding.h"
 
 /* Of 16 frames, the 4 bytes in the columns of a group; q_i is the i-th column's row. */
 INLINE __m512i four_of_16(const uint8_t *q0, const uint8_t *q1, const uint8_t *q2, const uint8_t *q3) {

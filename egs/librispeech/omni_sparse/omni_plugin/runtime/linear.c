@@ -38,7 +38,7 @@ static void one_frame(const omni_layer *a, const float *x, float *y) {
 
 /* y[frames][rows] = W x[frames][cols] + bias. Returns 0, or -1 if there is no memory. */
 int EXPORT(omni_linear)(const omni_layer *a, const float *x, float *y, long frames) {
-#ifdef __AVX512VNNI__
+#ifdef BYTE_PRODUCTS
   const int alone = !a->bytes; /* bytes come in groups; and a frame's result is the same in any company */
 #else
   const int alone = 1;

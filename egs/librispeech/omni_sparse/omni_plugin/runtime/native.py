@@ -27,23 +27,33 @@ class Unit(NamedTuple):
       name: Suffix of its functions.
       lanes: Floats of a vector, and so the number of frames done at once.
       flags: Of the compiler.
+      byte_group: How many int8 blocks are multiplied together; see ``int8_blocks.h``.
     """
 
     name: str
     lanes: int
     flags: tuple[str, ...]
+    byte_group: int = 1
 
 
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma")
 _VNNI = (*_AVX512, "-mavx512vnni", "-mavx512vbmi")
 _WIDE = "-mprefer-vector-width=512"
-UNITS = [Unit("_plain", 4, ())]
-if platform.machine().lower() in ("x86_64", "amd64"):
-    UNITS += [
-        Unit("_avx2", 8, ("-mavx2", "-mfma")),
-        Unit("_avx512", 16, (*_AVX512, _WIDE)),
-        Unit("_vnni", 16, (*_VNNI, _WIDE)),
-    ]
+_X86_64 = (
+    Unit("_avx2", 8, ("-mavx2", "-mfma")),
+    Unit("_avx512", 16, (*_AVX512, _WIDE)),
+    Unit("_vnni", 16, (*_VNNI, _WIDE), 4),
+)
+_ARM64 = (Unit("_dot", 4, ("-march=armv8.2-a+dotprod",), 4),)
+#: Beyond the plain code, by machine; omni_runtime/Makefile has the same.
+_MORE = {
+    "x86_64": _X86_64,
+    "amd64": _X86_64,
+    "aarch64": _ARM64,
+    "arm64": _ARM64,
+    "armv7l": (Unit("_neon", 4, ("-mfpu=neon",)),),
+}
+UNITS = [Unit("_plain", 4, ()), *_MORE.get(platform.machine().lower(), ())]
 
 
 class Library:
@@ -55,12 +65,12 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         self._library = ctypes.CDLL(str(path))
-        self.cpu = self._library.omni_cpu()
+        self.cpu = min(self._library.omni_cpu(), len(UNITS) - 1)
 
     @property
     def byte_group(self) -> int:
-        """How many int8 blocks are multiplied together; see ``int8_blocks.h``."""
-        return 4 if self.cpu == 3 else 1
+        """Of the machine's unit."""
+        return UNITS[self.cpu].byte_group
 
     def function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
         """A function of the sources by its name without suffix, and its C types."""
@@ -100,7 +110,7 @@ def _warn(why: str) -> None:
 def _cached(source: Path) -> Path:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     digest = hashlib.sha256(repr((compiler, _COMMON, UNITS, platform.machine())).encode())
-    for file in [source, *sorted(HERE.glob("*.[ch]"))]:
+    for file in [source, *sorted({*HERE.glob("*.[ch]"), *source.parent.glob("*.h")})]:
         digest.update(file.read_bytes())
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omni_plugin"
     path = root / f"{source.stem}-{digest.hexdigest()[:16]}.so"

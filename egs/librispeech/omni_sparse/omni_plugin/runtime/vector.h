@@ -10,6 +10,9 @@
 #ifdef __SSE__
 #include <immintrin.h>
 #endif
+#ifdef __ARM_NEON
+#include <arm_neon.h>
+#endif
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -26,6 +29,15 @@ INLINE vec choose(ivec mask, vec yes, vec no) { return (vec)(((ivec)yes & mask) 
 INLINE vec vmax(vec a, vec b) { return choose(a > b, a, b); }
 INLINE vec vmin(vec a, vec b) { return choose(a < b, a, b); }
 INLINE vec fill(float a) { return (vec){} + a; }
+
+/* sum + w x. Of 32-bit ARM, gcc leaves vectors of floats unused where it is not told, as they round tiny numbers to 0. */
+INLINE vec multiply_add(vec sum, float w, vec x) {
+#if defined(__ARM_NEON) && !defined(__aarch64__)
+  return (vec)vmlaq_n_f32((float32x4_t)sum, (float32x4_t)x, w);
+#else
+  return sum + w * x;
+#endif
+}
 
 /* exp(x) = 2^n exp(r), |r| <= ln(2) / 2, with the Taylor series of exp(r); relative error below 3e-7. */
 INLINE vec vexp(vec x) {

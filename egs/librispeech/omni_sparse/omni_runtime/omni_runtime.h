@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * omni_runtime: streaming speech recognition with a packed file, on the CPU, without Python.
+ *
+ * A packed file (python3 -m omni_emformer.runtime.pack) holds one model with its levels: sub-networks of different
+ * sparsity which share their weights. A stream is sound that is coming: give it samples, read its text. README.md has
+ * an example.
+ *
+ * Threads: a model may be used by any number of threads, a stream by one at a time.
+ * Errors: functions that can fail return false or NULL and write one line to *error, which may be NULL. A stream whose
+ * omni_stream_accept or omni_stream_finish failed must be reset before it is used again.
+ */
+#ifndef OMNI_RUNTIME_H
+#define OMNI_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define OMNI_API __attribute__((visibility("default")))
+
+/* Samples a second of all sound. */
+#define OMNI_SAMPLE_RATE 16000
+
+/* What went wrong: one line, which ends with 0. */
+typedef struct {
+  char text[400];
+} omni_error;
+
+typedef struct omni_model omni_model;
+typedef struct omni_stream omni_stream;
+
+/* ---- A model ---- */
+
+/* Open a packed file. What is read of it is checked: a file that is truncated, altered, of another version or made to
+   do harm is refused. The file must not be changed as long as the model is open: replace it by renaming another one. */
+OMNI_API omni_model *omni_model_open(const char *path, omni_error *error);
+
+/* The same of a packed file in memory, such as a part of the program; data must begin at a multiple of 64 bytes, and
+   stay there until the model is closed. */
+OMNI_API omni_model *omni_model_open_memory(const void *data, size_t size, omni_error *error);
+
+/* After its streams. NULL is allowed. */
+OMNI_API void omni_model_close(omni_model *model);
+
+/* Levels, numbered from 0 in the order of the file. */
+OMNI_API int omni_model_num_levels(const omni_model *model);
+
+/* A level's name, such as "dense", "0.50" or "front/3". */
+OMNI_API const char *omni_model_level_name(const omni_model *model, int level);
+
+/* Share of zeros among the weights of the encoder's layers, as the file tells it. */
+OMNI_API double omni_model_level_sparsity(const omni_model *model, int level);
+
+/* The level of a name, or of a number that is a name's to two decimals ("0.5" is "0.50", "0" is "dense"); -1 if there is
+   none. */
+OMNI_API int omni_model_find_level(const omni_model *model, const char *name);
+
+/* Symbols that the model writes, and one of them; "" if there is no such symbol. */
+OMNI_API int omni_model_num_tokens(const omni_model *model);
+OMNI_API const char *omni_model_token(const omni_model *model, int token);
+
+/* Seconds of an encoder frame, which time stamps count. */
+OMNI_API double omni_model_frame_seconds(const omni_model *model);
+
+/* Samples of a chunk (text comes in steps of it), and how many more must be there before it is run. */
+OMNI_API int omni_model_chunk_samples(const omni_model *model);
+OMNI_API int omni_model_lookahead_samples(const omni_model *model);
+
+/* Name of the instruction set that is used: the best of this machine, unless the environment's OMNI_INSTRUCTIONS names
+   a lesser one. "plain", "avx2", "avx512", "vnni"; of ARM "plain", "dot" or "neon". */
+OMNI_API const char *omni_instructions(void);
+
+/* ---- A stream ---- */
+
+/* A new stream at a level. The level's weights are read the first time that it is used. */
+OMNI_API omni_stream *omni_stream_open(omni_model *model, int level, omni_error *error);
+
+/* NULL is allowed. */
+OMNI_API void omni_stream_close(omni_stream *stream);
+
+/* Begin anew, as after omni_stream_open, at the present level. */
+OMNI_API void omni_stream_reset(omni_stream *stream);
+
+/* Another level from the next chunk on. What the encoder remembers is kept, as any level can attend to it. */
+OMNI_API bool omni_stream_set_level(omni_stream *stream, int level, omni_error *error);
+
+/* Take samples in [-1, 1] at OMNI_SAMPLE_RATE, any number of them, and run the chunks that they complete. */
+OMNI_API bool omni_stream_accept(omni_stream *stream, const float *samples, size_t num_samples, omni_error *error);
+
+/* The sound has ended: run the chunks that are left, with silence after the end. */
+OMNI_API bool omni_stream_finish(omni_stream *stream, omni_error *error);
+
+/* What was recognised so far by greedy search: symbols without blanks, and the encoder frame of each, counted from the
+   beginning. More is only ever added. Pointers hold until the stream's next call of accept, finish, reset or close. */
+OMNI_API size_t omni_stream_num_tokens(const omni_stream *stream);
+OMNI_API const int32_t *omni_stream_tokens(const omni_stream *stream);
+OMNI_API const int64_t *omni_stream_frames(const omni_stream *stream);
+
+/* Words, a space between two, UTF-8. The text of before is the beginning of that of after. */
+OMNI_API const char *omni_stream_text(const omni_stream *stream);
+
+/* Words, and of each its bytes of the text and the encoder frame of its first symbol. */
+OMNI_API size_t omni_stream_num_words(const omni_stream *stream);
+OMNI_API void omni_stream_word(const omni_stream *stream, size_t number, size_t *begin, size_t *end, int64_t *frame);
+
+/* What a chunk was made of. */
+typedef struct {
+  const float *features; /* log-mel, [num_features][feature_dim], of the chunk and its look-ahead */
+  int num_features, feature_dim;
+  const float *encoder; /* output of the encoder, [num_frames][encoder_dim] */
+  int num_frames, encoder_dim;
+} omni_chunk;
+
+/* Have a function called after each chunk; NULL for none. For comparisons and for searches of one's own. */
+OMNI_API void omni_stream_watch(omni_stream *stream, void (*watcher)(void *user, const omni_chunk *chunk), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

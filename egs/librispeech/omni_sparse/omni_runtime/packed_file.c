@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "packed_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "packed files are little-endian, and so must be the machine that reads them"
+#endif
+
+#define VERSION 1
+#define START 20 /* bytes: magic, version, bytes of the JSON text that follows, its CRC-32 */
+#define ALIGNMENT 64
+#define MOST_COLUMNS 65535
+#define LARGEST_HEADER (1 << 26)
+#define LARGEST ((int64_t)1 << 62)
+
+/* CRC-32 of ISO 3309, as in zlib; 8 tables take 8 bytes at once. */
+typedef struct {
+  uint32_t of[8][256];
+} crc_tables;
+
+static void make_tables(crc_tables *tables) {
+  for (uint32_t i = 0; i < 256; i++) {
+    uint32_t value = i;
+    for (int bit = 0; bit < 8; bit++) value = value & 1 ? value >> 1 ^ 0xedb88320u : value >> 1;
+    tables->of[0][i] = value;
+  }
+  for (int t = 1; t < 8; t++)
+    for (int i = 0; i < 256; i++) {
+      const uint32_t before = tables->of[t - 1][i];
+      tables->of[t][i] = before >> 8 ^ tables->of[0][before & 255];
+    }
+}
+
+static uint32_t crc32_of(const unsigned char *data, size_t size) {
+  crc_tables tables; /* made anew, so that threads share nothing */
+  make_tables(&tables);
+  uint32_t crc = 0xffffffffu;
+  for (; size >= 8; size -= 8, data += 8) {
+    uint32_t low, high;
+    memcpy(&low, data, 4), memcpy(&high, data + 4, 4);
+    low ^= crc;
+    crc = 0;
+    for (int i = 0; i < 4; i++) crc ^= tables.of[7 - i][low >> 8 * i & 255] ^ tables.of[3 - i][high >> 8 * i & 255];
+  }
+  for (; size; size--, data++) crc = crc >> 8 ^ tables.of[0][(crc ^ *data) & 255];
+  return ~crc;
+}
+
+/* Whether bytes have a CRC-32. A fuzzer of what comes after lets all of them pass. */
+static bool is_whole(const unsigned char *data, size_t size, uint32_t checksum) {
+#ifdef OMNI_ANY_CHECKSUM
+  return crc32_of(data, size) == checksum || true;
+#else
+  return crc32_of(data, size) == checksum;
+#endif
+}
+
+static uint32_t number_at(const unsigned char *data) {
+  uint32_t value;
+  memcpy(&value, data, sizeof value);
+  return value;
+}
+
+static bool read_section(const packed_file *file, const json *offset, const json *checksum, uint64_t size,
+                         section *place, omni_error *error) {
+  int64_t at, sum;
+  if (!omni_json_whole(offset, "an offset", 0, LARGEST, &at, error)) return false;
+  if (!omni_json_whole(checksum, "a checksum", 0, UINT32_MAX, &sum, error)) return false;
+  const uint64_t all = file->size - file->begin;
+  if (at % ALIGNMENT || (uint64_t)at > all || size > all - (uint64_t)at)
+    return omni_fail(error, "a section of %" PRIu64 " bytes at %" PRId64 " of %" PRIu64, size, at, all);
+  *place = (section){(uint64_t)at, size, (uint32_t)sum};
+  return true;
+}
+
+/* The values of a list of so many; false if it is none. */
+static bool items_of(const json *list, const json **items, int64_t count, const char *what, omni_error *error) {
+  if (!list || list->kind != JSON_LIST || list->count != count) return omni_fail(error, "%s is of another form", what);
+  for (const json *item = list->first; item; item = item->next) *items++ = item;
+  return true;
+}
+
+static bool is_list(const json *value) { return value && value->kind == JSON_LIST; }
+
+static bool read_layer(packed_file *file, const json *value, packed_layer *layer, omni_error *error) {
+  const json *part[6], *rest[2];
+  if (!items_of(value, part, 6, "a layer", error)) return false;
+  if (part[0]->kind != JSON_TEXT || part[3]->kind != JSON_TEXT || !is_list(part[5]))
+    return omni_fail(error, "a layer is of another form");
+  layer->name = part[0]->text;
+  /* No file has room for the counts of more rows, so that sizes stay within 64 bits. */
+  if (!omni_json_whole(part[1], "a number of rows", 1, (int64_t)1 << 40, &layer->rows, error)) return false;
+  if (!omni_json_whole(part[2], "a number of columns", 1, MOST_COLUMNS, &layer->cols, error)) return false;
+  layer->bytes = !strcmp(part[3]->text, "int8");
+  if (!layer->bytes && strcmp(part[3]->text, "float32")) return omni_fail(error, "type '%.60s' is unknown", part[3]->text);
+  layer->groups = (layer->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+  const uint64_t groups = (uint64_t)layer->groups;
+  if (!items_of(part[4], rest, 2, "a place", error)) return false;
+  if (!read_section(file, rest[0], rest[1], groups * BLOCK_ROWS * 4 * (layer->bytes ? 2 : 1), &layer->rest, error))
+    return false;
+  layer->num_bands = part[5]->count;
+  layer->bands = omni_take(&file->arena, (uint64_t)layer->num_bands, sizeof *layer->bands);
+  if (!layer->bands) return omni_no_memory(error);
+  packed_band *band = layer->bands;
+  for (const json *one = part[5]->first; one; one = one->next, band++) {
+    const json *of[3];
+    int64_t blocks;
+    if (!items_of(one, of, 3, "a band", error)) return false;
+    if (!omni_json_whole(of[0], "a number of blocks", 0, layer->groups * layer->cols, &blocks, error)) return false;
+    band->blocks = (uint64_t)blocks;
+    const uint64_t size = band->blocks * (BLOCK_ROWS * (layer->bytes ? 1 : 4) + 2) + 2 * groups;
+    if (!read_section(file, of[1], of[2], size, &band->place, error)) return false;
+  }
+  return true;
+}
+
+static int type_size(const char *type) {
+  static const struct {
+    const char *name;
+    int size;
+  } types[] = {{"float32", 4}, {"float16", 2}, {"bfloat16", 2}, {"float64", 8}, {"int64", 8},
+               {"int32", 4},   {"int16", 2},   {"int8", 1},     {"uint8", 1},   {"bool", 1}};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (!strcmp(types[i].name, type)) return types[i].size;
+  return 0;
+}
+
+static bool read_tensor(packed_file *file, const json *value, packed_tensor *tensor, omni_error *error) {
+  const json *part[4], *place[2];
+  if (!items_of(value, part, 4, "a tensor", error) || !items_of(part[3], place, 2, "a place", error)) return false;
+  if (part[0]->kind != JSON_TEXT || part[1]->kind != JSON_TEXT || !is_list(part[2]) || part[2]->count > MOST_DIMS)
+    return omni_fail(error, "a tensor is of another form");
+  tensor->name = part[0]->text;
+  const int size = type_size(part[1]->text);
+  if (!size) return omni_fail(error, "type '%.60s' is unknown", part[1]->text);
+  tensor->is_float32 = !strcmp(part[1]->text, "float32");
+  uint64_t bytes = (uint64_t)size;
+  for (const json *dim = part[2]->first; dim; dim = dim->next) {
+    int64_t *length = &tensor->shape[tensor->num_dims++];
+    if (!omni_json_whole(dim, "a length", 0, LARGEST, length, error)) return false;
+    if (*length && bytes > (uint64_t)LARGEST / (uint64_t)*length) return omni_fail(error, "a tensor that is too large");
+    bytes *= (uint64_t)*length;
+  }
+  return read_section(file, place[0], place[1], bytes, &tensor->place, error);
+}
+
+static bool read_subnet(packed_file *file, const json *value, packed_subnet *subnet, omni_error *error) {
+  subnet->name = value->key;
+  if (!is_list(value) || value->count != file->num_layers) return omni_fail(error, "a sub-network is of another form");
+  int64_t *number = omni_take(&file->arena, (uint64_t)file->num_layers, sizeof *number);
+  if (!number) return omni_no_memory(error);
+  subnet->numbers = number;
+  const packed_layer *layer = file->layers;
+  for (const json *one = value->first; one; one = one->next, layer++, number++)
+    if (!omni_json_whole(one, "a number of bands", 1, layer->num_bands, number, error)) return false;
+  return true;
+}
+
+static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Whether no two parts, and no two sub-networks, have the same name. */
+static bool names_differ(packed_file *file, omni_error *error) {
+  const int64_t parts = file->num_layers + file->num_tensors, all = parts + file->num_subnets;
+  const char **names = omni_take(&file->arena, (uint64_t)all, sizeof *names), **end = names;
+  if (!names) return omni_no_memory(error);
+  for (int64_t i = 0; i < file->num_layers; i++) *end++ = file->layers[i].name;
+  for (int64_t i = 0; i < file->num_tensors; i++) *end++ = file->tensors[i].name;
+  for (int64_t i = 0; i < file->num_subnets; i++) *end++ = file->subnets[i].name;
+  qsort(names, (size_t)parts, sizeof *names, compare_names);
+  qsort(names + parts, (size_t)file->num_subnets, sizeof *names, compare_names);
+  for (int64_t i = 1; i < all; i++)
+    if (i != parts && !strcmp(names[i - 1], names[i])) return omni_fail(error, "two of its parts have the same name");
+  return true;
+}
+
+/* An array for the values of a list or an object. */
+static void *array_for(packed_file *file, const json *value, size_t size, int64_t *count) {
+  *count = value->count;
+  return omni_take(&file->arena, (uint64_t)value->count, size);
+}
+
+static bool read_parts(packed_file *file, const json *header, omni_error *error) {
+  const json *layers = omni_json_get(header, "layers"), *tensors = omni_json_get(header, "tensors");
+  const json *subnets = omni_json_get(header, "subnets");
+  file->meta = omni_json_get(header, "meta");
+  if (!is_list(layers) || !is_list(tensors) || !subnets || subnets->kind != JSON_OBJECT || !file->meta)
+    return omni_fail(error, "it lacks a part");
+  file->layers = array_for(file, layers, sizeof *file->layers, &file->num_layers);
+  file->tensors = array_for(file, tensors, sizeof *file->tensors, &file->num_tensors);
+  file->subnets = array_for(file, subnets, sizeof *file->subnets, &file->num_subnets);
+  if (!file->layers || !file->tensors || !file->subnets) return omni_no_memory(error);
+  int64_t i = 0;
+  for (const json *one = layers->first; one; one = one->next)
+    if (!read_layer(file, one, &file->layers[i++], error)) return false;
+  i = 0;
+  for (const json *one = tensors->first; one; one = one->next)
+    if (!read_tensor(file, one, &file->tensors[i++], error)) return false;
+  i = 0;
+  for (const json *one = subnets->first; one; one = one->next)
+    if (!read_subnet(file, one, &file->subnets[i++], error)) return false;
+  if (!file->num_subnets) return omni_fail(error, "it has no sub-network");
+  return names_differ(file, error);
+}
+
+bool packed_file_read(packed_file *file, const void *data, size_t size, omni_error *error) {
+  file->is_there = true;
+  file->data = data;
+  file->size = size;
+  if (size < START || memcmp(data, "OMNIPACK", 8)) return omni_fail(error, "it is no packed file");
+  const uint32_t version = number_at(file->data + 8), length = number_at(file->data + 12);
+  if (version != VERSION)
+    return omni_fail(error, "it is of version %" PRIu32 "; this program reads version %d", version, VERSION);
+  if (length > size - START || length > LARGEST_HEADER ||
+      !is_whole(file->data + START, length, number_at(file->data + 16)))
+    return omni_fail(error, "its header is damaged");
+  char *text = omni_take(&file->arena, (uint64_t)length + 1, 1);
+  if (!text) return omni_no_memory(error);
+  memcpy(text, file->data + START, length);
+  file->begin = START + length;
+  omni_error why;
+  int64_t told = 0;
+  const json *header = omni_json(text, length, &file->arena, &why);
+  if (!header || !omni_json_member(header, "size", 0, LARGEST, &told, &why))
+    return omni_fail(error, "its header is impossible: %.200s", why.text);
+  if (file->begin % ALIGNMENT || (uint64_t)told != size - file->begin)
+    return omni_fail(error, "it has %zu bytes where its header tells of %" PRIu64, size, file->begin + (uint64_t)told);
+  if (!read_parts(file, header, &why)) return omni_fail(error, "its header is impossible: %.200s", why.text);
+  return true;
+}
+
+bool packed_file_open(packed_file *file, const char *path, omni_error *error) {
+  const int handle = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat about;
+  if (handle < 0 || fstat(handle, &about)) {
+    const int number = errno;
+    if (handle >= 0) close(handle);
+    return omni_fail(error, "cannot be read (%s)", strerror(number));
+  }
+  file->is_there = S_ISREG(about.st_mode);
+  if (!file->is_there || about.st_size < START || (uint64_t)about.st_size > SIZE_MAX / 2) {
+    close(handle);
+    return omni_fail(error, S_ISDIR(about.st_mode) ? "cannot be read (Is a directory)" : "it is no packed file");
+  }
+  const size_t size = (size_t)about.st_size;
+  void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, handle, 0);
+  const int number = errno;
+  close(handle);
+  if (map == MAP_FAILED) return omni_fail(error, "cannot be read (%s)", strerror(number));
+  file->map = map;
+  return packed_file_read(file, map, size, error);
+}
+
+void packed_file_close(packed_file *file) {
+  if (file->map) munmap(file->map, file->size);
+  omni_free(&file->arena);
+}
+
+const void *packed_section(const packed_file *file, const section *place, omni_error *error) {
+  const unsigned char *data = file->data + file->begin + place->offset;
+  if (!is_whole(data, (size_t)place->size, place->checksum)) {
+    omni_fail(error, "%" PRIu64 " bytes at %" PRIu64 " are damaged", place->size, place->offset);
+    return NULL;
+  }
+  return data;
+}
+
+int64_t packed_find_layer(const packed_file *file, const char *name, int64_t rows, int64_t cols, omni_error *error) {
+  for (int64_t i = 0; i < file->num_layers; i++) {
+    const packed_layer *layer = &file->layers[i];
+    if (strcmp(layer->name, name)) continue;
+    if (layer->rows == rows && layer->cols == cols) return i;
+    omni_fail(error, "%s is of shape (%" PRId64 ", %" PRId64 ") and not (%" PRId64 ", %" PRId64 ")", name, layer->rows,
+              layer->cols, rows, cols);
+    return -1;
+  }
+  omni_fail(error, "it has no layer %s", name);
+  return -1;
+}
+
+const float *packed_floats(packed_file *file, const char *name, uint64_t count, omni_error *error) {
+  for (int64_t i = 0; i < file->num_tensors; i++) {
+    const packed_tensor *tensor = &file->tensors[i];
+    if (strcmp(tensor->name, name)) continue;
+    if (!tensor->is_float32 || tensor->place.size != count * sizeof(float)) break;
+    const void *data = packed_section(file, &tensor->place, error);
+    if (!data) return NULL;
+    float *copy = omni_take(&file->arena, count, sizeof *copy);
+    if (!copy) return omni_no_memory(error), NULL;
+    return memcpy(copy, data, count * sizeof *copy);
+  }
+  omni_fail(error, "it has no tensor %s of %" PRIu64 " float32", name, count);
+  return NULL;
+}

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C library omni_runtime: how tests build it, and call it."""
+
+from __future__ import annotations
+
+import ctypes
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from tests.support.processes import RECIPE
+from tests.support.runtime.layers import COMPILER
+
+SOURCES = RECIPE / "omni_runtime"
+
+
+def make(folder: Path, *goals: str, compiler: Sequence[str] = COMPILER, **variables: str) -> Path:
+    """Build into a folder, which is returned; skips where there is no such compiler or no make."""
+    for program in (compiler[0], "make"):
+        if shutil.which(program) is None:
+            pytest.skip(f"NO {program}: the C library is not tested with it")
+    given = {"CC": shlex.join(compiler), "BUILD": str(folder), **variables}
+    words = [*goals, *(f"{name}={value}" for name, value in given.items())]
+    command = ["make", "-f", SOURCES / "Makefile", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr, done.stderr
+    return folder
+
+
+class _Error(ctypes.Structure):
+    _fields_ = [("text", ctypes.c_char * 400)]
+
+
+class _Chunk(ctypes.Structure):
+    _fields_ = [
+        ("features", ctypes.POINTER(ctypes.c_float)),
+        ("num_features", ctypes.c_int),
+        ("feature_dim", ctypes.c_int),
+        ("encoder", ctypes.POINTER(ctypes.c_float)),
+        ("num_frames", ctypes.c_int),
+        ("encoder_dim", ctypes.c_int),
+    ]
+
+
+_WATCHER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(_Chunk))
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
+_FUNCTIONS = {
+    "omni_model_open": (_POINTER, [ctypes.c_char_p, _POINTER]),
+    "omni_model_close": (None, [_POINTER]),
+    "omni_model_num_levels": (ctypes.c_int, [_POINTER]),
+    "omni_model_level_name": (ctypes.c_char_p, [_POINTER, ctypes.c_int]),
+    "omni_model_level_sparsity": (ctypes.c_double, [_POINTER, ctypes.c_int]),
+    "omni_model_find_level": (ctypes.c_int, [_POINTER, ctypes.c_char_p]),
+    "omni_model_num_tokens": (ctypes.c_int, [_POINTER]),
+    "omni_model_token": (ctypes.c_char_p, [_POINTER, ctypes.c_int]),
+    "omni_model_frame_seconds": (ctypes.c_double, [_POINTER]),
+    "omni_model_chunk_samples": (ctypes.c_int, [_POINTER]),
+    "omni_model_lookahead_samples": (ctypes.c_int, [_POINTER]),
+    "omni_instructions": (ctypes.c_char_p, []),
+    "omni_stream_open": (_POINTER, [_POINTER, ctypes.c_int, _POINTER]),
+    "omni_stream_close": (None, [_POINTER]),
+    "omni_stream_reset": (None, [_POINTER]),
+    "omni_stream_set_level": (ctypes.c_bool, [_POINTER, ctypes.c_int, _POINTER]),
+    "omni_stream_accept": (ctypes.c_bool, [_POINTER, _POINTER, _SIZE, _POINTER]),
+    "omni_stream_finish": (ctypes.c_bool, [_POINTER, _POINTER]),
+    "omni_stream_num_tokens": (_SIZE, [_POINTER]),
+    "omni_stream_tokens": (ctypes.POINTER(ctypes.c_int32), [_POINTER]),
+    "omni_stream_frames": (ctypes.POINTER(ctypes.c_int64), [_POINTER]),
+    "omni_stream_text": (ctypes.c_char_p, [_POINTER]),
+    "omni_stream_num_words": (_SIZE, [_POINTER]),
+    "omni_stream_watch": (None, [_POINTER, _WATCHER, _POINTER]),
+}
+
+
+class Refused(Exception):
+    """What the library said."""
+
+
+class CLibrary:
+    """libomni_runtime.so; ``call`` calls a function that may fail."""
+
+    def __init__(self, path: Path) -> None:
+        self.c = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(self.c, name)
+            function.restype, function.argtypes = result, arguments
+
+    def call(self, name: str, *arguments):
+        error = _Error()
+        result = getattr(self.c, name)(*arguments, ctypes.addressof(error))
+        if not result:
+            raise Refused(error.text.decode())
+        return result
+
+    def open(self, path: Path) -> CModel:
+        return CModel(self, path)
+
+
+class CModel:
+    """A packed file that is open until the object is deleted."""
+
+    def __init__(self, library: CLibrary, path: Path) -> None:
+        self.library, self.handle = library, None
+        self.handle = library.call("omni_model_open", str(path).encode())
+
+    def __del__(self) -> None:
+        self.library.c.omni_model_close(self.handle)
+
+    def ask(self, name: str, *arguments):
+        return getattr(self.library.c, f"omni_model_{name}")(self.handle, *arguments)
+
+    @property
+    def levels(self) -> list[str]:
+        return [self.ask("level_name", i).decode() for i in range(self.ask("num_levels"))]
+
+    def stream(self, level: str) -> CStream:
+        return CStream(self, self.ask("find_level", level.encode()))
+
+
+class Heard(NamedTuple):
+    """What a stream gave: text, tokens and their frames."""
+
+    text: str
+    tokens: list[int]
+    frames: list[int]
+
+
+class CStream:
+    """A stream; ``features`` and ``encoder`` are those of its chunks so far."""
+
+    def __init__(self, model: CModel, level: int) -> None:
+        self.model, self.library, self.handle = model, model.library, None
+        self.handle = self.library.call("omni_stream_open", model.handle, level)
+        self.features: list[np.ndarray] = []
+        self.encoder: list[np.ndarray] = []
+        self._watcher = _WATCHER(self._watch)
+        self.library.c.omni_stream_watch(self.handle, self._watcher, None)
+
+    def __del__(self) -> None:
+        self.library.c.omni_stream_close(self.handle)
+
+    def _watch(self, _, pointer) -> None:
+        chunk = pointer.contents
+        shape = (chunk.num_features, chunk.feature_dim)
+        self.features.append(np.ctypeslib.as_array(chunk.features, shape).copy())
+        shape = (chunk.num_frames, chunk.encoder_dim)
+        self.encoder.append(np.ctypeslib.as_array(chunk.encoder, shape).copy())
+
+    def accept(self, samples: np.ndarray) -> None:
+        samples = np.ascontiguousarray(samples, dtype=np.float32)
+        self.library.call("omni_stream_accept", self.handle, samples.ctypes.data, len(samples))
+
+    def finish(self) -> Heard:
+        self.library.call("omni_stream_finish", self.handle)
+        return self.heard
+
+    def run(self, samples: np.ndarray) -> Heard:
+        """A whole sound."""
+        self.accept(samples)
+        return self.finish()
+
+    def set_level(self, level: str) -> None:
+        number = self.model.ask("find_level", level.encode())
+        self.library.call("omni_stream_set_level", self.handle, number)
+
+    def reset(self) -> None:
+        self.features, self.encoder = [], []
+        self.library.c.omni_stream_reset(self.handle)
+
+    @property
+    def heard(self) -> Heard:
+        c, number = self.library.c, self.library.c.omni_stream_num_tokens(self.handle)
+        tokens, frames = c.omni_stream_tokens(self.handle), c.omni_stream_frames(self.handle)
+        text = c.omni_stream_text(self.handle).decode()
+        return Heard(text, tokens[:number], frames[:number])
