@@ -33,7 +33,7 @@ def commands(path: Path) -> list[tuple[str, str]]:
 
 
 def test_the_system_of_the_page_on_systems_is_one(tmp_path):
-    shutil.copy(RECIPE / "conf" / "systems" / "omni.yaml", tmp_path)
+    shutil.copy(RECIPE / "conf" / "systems" / "grown.yaml", tmp_path)
     (tmp_path / "my.yaml").write_text(yaml_of("systems.md"))
     found = load_system(tmp_path / "my.yaml").sparsity
     assert (found.pattern, found.grow_from, found.sampler["name"]) == ("4x1", 0.3, "split")
