@@ -2,7 +2,7 @@
  *
  * Fuzzer of packed files: opens thousands of altered copies of one, and runs what of them opens.
  *
- * Built with sanitizers by `make sanitized`; they end it at the first access to memory that is not its own. In that
+ * Built with sanitizers by `make fuzzer`; they end it at the first access to memory that is not its own. In that
  * build checksums may be any, as in a file that is made to do harm. usage: omni-fuzz FILE NUMBER [SEED]
  */
 #include "omni_runtime.h"

@@ -154,7 +154,7 @@ def test_a_header_that_says_something_else_is_told(change, said, library, tmp_pa
 def test_altered_files_touch_no_foreign_memory(tmp_path_factory, packed):
     folder = tmp_path_factory.mktemp("sanitized")
     try:
-        make(folder, "sanitized")
+        make(folder, "fuzzer")
     except AssertionError as e:
         if "sanitize" not in str(e) and "lasan" not in str(e):
             raise
