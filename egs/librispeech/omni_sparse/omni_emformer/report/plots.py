@@ -13,7 +13,8 @@ from omni_plugin.report import curves_figure, heat_map_figure, save, wer_figure
 from omni_plugin.report.curves import Curve
 from omni_plugin.report.heat_map import HeatMap
 
-# A system that is so many times worse than the best does not press all others to the bottom.
+# A system whose best sparse size is so many times worse than the best of all does not press all
+# others to the bottom.
 _FAR = 2.5
 # Sub-networks without even such a share of zeros have nothing to show in a map of zeros.
 _FEW = 0.001
@@ -29,7 +30,12 @@ def plot_wer(runs: Runs, ways: Ways, out: Path) -> str:
     best: dict[str, float] = {}
     for p in points:
         best[p.split] = min(p.wer, best.get(p.split, p.wer))
-    far = {p.system for p in points if p.wer > _FAR * best[p.split]}
+    whole = max(p.num_nonzero for p in points)
+    sparse: dict[tuple[str, str], list[float]] = {}  # its full size may be another system's
+    for p in points:
+        if p.num_nonzero < whole:
+            sparse.setdefault((p.system, p.split), []).append(p.wer)
+    far = {one for (one, split), wers in sparse.items() if min(wers) > _FAR * best[split]}
     return save(wer_figure(points, runs.style, far), out / name)[0].name
 
 
