@@ -11,8 +11,8 @@ from emformer.data.manifests import manifest_paths, read_manifest
 from emformer.errors import RecipeError
 from local.prepare_an4 import choose_speakers, main, parse_line
 from local.validate_manifest import main as validate
-from tests.local.conftest import make_wave
 from tests.support.touched import touched
+from tests.support.waves import make_wave
 
 #: Speakers and how many utterances each has.
 TRAIN = {"fash": 4, "fbbh": 3, "mblb": 5, "mblw": 2}

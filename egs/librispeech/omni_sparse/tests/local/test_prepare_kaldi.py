@@ -11,8 +11,8 @@ from emformer.errors import RecipeError
 from local.compute_fbank import main as compute_fbank
 from local.prepare_kaldi import main
 from local.validate_manifest import main as validate
-from tests.local.conftest import save_wave
 from tests.support.touched import touched
+from tests.support.waves import save_wave
 
 SPLITS = ("train", "dev", "test")
 

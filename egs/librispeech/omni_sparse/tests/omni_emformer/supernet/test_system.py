@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Systems as files, and what the training stage says of bad ones: one line."""
 
+import copy
 import dataclasses
 import logging
 import sys
@@ -48,7 +49,8 @@ def test_the_recipes_systems_fit_its_demo_model(path):
         model = make_model(one.configure(config, 64).model, 64)
         if not one.is_trained:
             continue
-        method = train.method_of(one, seed=0, rank=0)(config.training, 100)
+        teacher = {"teacher": copy.deepcopy(model)} if one.chain else {}
+        method = train.method_of(one, seed=0, rank=0)(config.training, 100, **teacher)
         method.wrap(model)
         for update in (0, 50, 99):
             assert method.passes(update)
