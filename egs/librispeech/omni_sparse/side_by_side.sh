@@ -33,15 +33,22 @@ finish_beside() {
 }
 
 # Where one fails, the others are stopped, and so is what is still to come.
+#
+# It looks again and again, since `wait -n` misses one that ended just before it was called, and then
+# waits for another.
 _wait_for_one() {
-  local i
-  wait -n "${_pids[@]}" || true
-  for i in "${!_pids[@]}"; do
-    if ! kill -0 "${_pids[i]}" 2> /dev/null; then
-      wait "${_pids[i]}" || fail "${_names[i]} failed, see its last lines above; what ran beside" \
-        "it was stopped and goes on from its last checkpoint when run again"
-      unset "_pids[i]" "_names[i]"
-    fi
+  local i running ended=0
+  while [ "$ended" -eq 0 ]; do
+    running=" $(jobs -rp | tr '\n' ' ')"
+    for i in "${!_pids[@]}"; do
+      if [[ "$running" != *" ${_pids[i]} "* ]]; then
+        wait "${_pids[i]}" || fail "${_names[i]} failed, see its last lines above; what ran beside" \
+          "it was stopped and goes on from its last checkpoint when run again"
+        unset "_pids[i]" "_names[i]"
+        ended=1
+      fi
+    done
+    [ "$ended" -eq 1 ] || sleep 0.2
   done
 }
 
