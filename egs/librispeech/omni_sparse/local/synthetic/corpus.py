@@ -18,7 +18,7 @@ import yaml
 from emformer.errors import RecipeError
 from local.synthetic.espeak import Espeak, Voice
 from local.synthetic.grammar import Grammar, draw_sentences
-from local.synthetic.noise import add_noise, draw_pause
+from local.synthetic.noise import add_noise
 from local.synthetic.resample import resample
 
 SAMPLING_RATE = 16000
@@ -136,9 +136,7 @@ def render(espeak: Espeak, utterance: Utterance) -> np.ndarray:
     espeak.seed(utterance.seed)
     speech = espeak.say(utterance.text.lower(), utterance.voice)
     speech = resample(speech, espeak.sampling_rate, SAMPLING_RATE)
-    rng = np.random.default_rng(utterance.seed)
-    before, after = (round(draw_pause(rng) * SAMPLING_RATE) for _ in range(2))
-    return add_noise(speech, utterance.snr_db, rng, before, after)
+    return add_noise(speech, utterance.snr_db, np.random.default_rng(utterance.seed))
 
 
 def fingerprint(sizes: dict[str, int], seed: int) -> str:
