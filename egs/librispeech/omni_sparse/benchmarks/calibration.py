@@ -34,13 +34,17 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, default=Path("conf/librispeech.yaml"))
-    parser.add_argument("--levels", type=float, nargs="+", default=[0.5, 0.7, 0.8, 0.9])
+    parser.add_argument(
+        "--config", type=Path, default=Path("conf/librispeech.yaml"), help="of the encoder"
+    )
+    parser.add_argument(
+        "--levels", type=float, nargs="+", default=[0.5, 0.7, 0.8, 0.9], help="sparsities"
+    )
     parser.add_argument("--seconds", type=float, default=160.0, help="of features, in all")
     parser.add_argument("--utterance", type=float, default=10.0, help="seconds of one")
     parser.add_argument("--layers", type=int, help="default: the configuration's")
-    parser.add_argument("--score", default="obs")
-    parser.add_argument("--pattern", default="8x1")
+    parser.add_argument("--score", default="obs", help="what blocks are ranked by (default obs)")
+    parser.add_argument("--pattern", default="8x1", help="of the blocks (default 8x1)")
     return parser
 
 

@@ -84,7 +84,14 @@ def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     group.add_argument(
         "--num-decode-streams", type=positive_int, default=100, help="at once (default 100)"
     )
-    group.add_argument("--compare-encoders", type=str2bool, default=False, metavar="BOOL")
+    group.add_argument(
+        "--compare-encoders",
+        type=str2bool,
+        default=False,
+        metavar="BOOL",
+        help="compare outputs and texts with those of whole utterances; where they differ, it "
+        "ends with an error (default false)",
+    )
     return parser
 
 

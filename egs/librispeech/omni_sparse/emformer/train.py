@@ -42,11 +42,27 @@ from emformer.training.trainer import Trainer
 def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     """Options of training, whatever the method."""
     parser = Parser(description)
-    parser.add_argument("--config", type=Path, default=Path("conf/demo.yaml"))
-    parser.add_argument("--exp-dir", type=Path, default=Path("exp/synthetic/dense"))
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("conf/demo.yaml"),
+        help="model and training settings (default conf/demo.yaml)",
+    )
+    parser.add_argument(
+        "--exp-dir",
+        type=Path,
+        default=Path("exp/synthetic/dense"),
+        help="where checkpoints and logs go; a run that was stopped goes on from what is there "
+        "(default exp/synthetic/dense)",
+    )
     parser.add_argument("--lang-dir", type=Path, help="default: <data-dir>/lang_bpe_<V>")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, another run (default 0)")
+    parser.add_argument(
+        "--dtype",
+        choices=sorted(DTYPES),
+        default="float32",
+        help="of what autocast lowers (default float32); weights stay float32",
+    )
     parser.add_argument("--num-epochs", type=positive_int, help="default: the configuration's")
     parser.add_argument(
         "--max-duration", type=positive_float, help="seconds; default: the configuration's"

@@ -21,7 +21,12 @@ from local.synthetic.corpus import COMPLETE, fingerprint, plan_corpus, speak_spl
 
 def get_parser() -> argparse.ArgumentParser:
     parser = Parser(__doc__)
-    parser.add_argument("--data-dir", type=Path, default=Path("data/synthetic"))
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("data/synthetic"),
+        help="its folder audio is written (default data/synthetic)",
+    )
     parser.add_argument("--num-train", type=int, default=16000, help="training utterances")
     parser.add_argument("--num-dev", type=int, default=200, help="utterances of the dev set")
     parser.add_argument(

@@ -94,8 +94,20 @@ def load(args: argparse.Namespace) -> tuple[nn.Module, DecodingInfo]:
 def get_parser() -> argparse.ArgumentParser:
     parser = streaming_decode.get_parser(__doc__)
     group = parser.add_argument_group("switching")
-    group.add_argument("--subnets", type=fraction, nargs="+", required=True, metavar="SPARSITY")
-    group.add_argument("--every", choices=[UTTERANCE, CHUNK], default=UTTERANCE)
+    group.add_argument(
+        "--subnets",
+        type=fraction,
+        nargs="+",
+        required=True,
+        metavar="SPARSITY",
+        help="switched between, in this order and again from the first",
+    )
+    group.add_argument(
+        "--every",
+        choices=[UTTERANCE, CHUNK],
+        default=UTTERANCE,
+        help=f"when it is switched (default {UTTERANCE})",
+    )
     parser.add_old_spelling("--levels", "--subnets")
     parser.set_defaults(num_decode_streams=None)
     return parser

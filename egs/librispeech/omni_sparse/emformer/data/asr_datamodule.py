@@ -58,7 +58,13 @@ class AsrDataModule:
             "--corpus", default="synthetic", help="a name of conf/corpus, or a YAML file"
         )
         group.add_argument("--data-dir", type=Path, help="default: data/<corpus>")
-        group.add_argument("--on-the-fly-feats", type=str2bool, default=False, metavar="BOOL")
+        group.add_argument(
+            "--on-the-fly-feats",
+            type=str2bool,
+            default=False,
+            metavar="BOOL",
+            help="compute features from the sound instead of reading those stored",
+        )
         group.add_argument(
             "--enable-musan", type=str2bool, metavar="BOOL", help="default: the corpus's"
         )

@@ -17,7 +17,30 @@ _SETTINGS = {
     "modified_beam_search": ("beam_size",),
     "fast_beam_search": ("beam", "max_contexts", "max_states"),
 }
-_IN_MS = ("chunk_ms", "right_context_ms", "left_context_ms")
+_IN_MS = {
+    "chunk_ms": "length of a chunk",
+    "right_context_ms": "look-ahead after a chunk",
+    "left_context_ms": "the past that attention sees",
+}
+# Frames are encoder frames.
+_MODEL = {
+    "feature_dim": "mel bins",
+    "frontend": "stack or conv",
+    "subsampling": "10 ms frames an encoder frame",
+    "stack_window": "10 ms frames that the front end stacks",
+    "encoder_dim": "width of the Emformer",
+    "num_heads": "heads of attention",
+    "ffn_dim": "width of the feed-forward units",
+    "num_layers": "layers of the Emformer",
+    "dropout": "of the Emformer, in training",
+    "activation": "of the feed-forward units",
+    "segment": "frames of a chunk",
+    "right_context": "frames of look-ahead after a chunk",
+    "left_context": "frames of the past that attention sees",
+    "decoder_dim": "width of the decoder",
+    "context_size": "symbols that the decoder sees",
+    "joiner_dim": "width of the joiner",
+}
 
 
 def get_parser(description: str | None) -> argparse.ArgumentParser:
@@ -86,7 +109,13 @@ def _add_checked_options(parser: argparse.ArgumentParser) -> None:
         "contradicts it is refused: to have another chunk, train another model.",
     )
     for name, kind in _checked_names().items():
-        group.add_argument(_flag(name), dest=f"checked_{name}", type=kind, metavar=kind.__name__)
+        group.add_argument(
+            _flag(name),
+            dest=f"checked_{name}",
+            type=kind,
+            metavar=kind.__name__,
+            help=_IN_MS.get(name) or _MODEL[name],
+        )
 
 
 def _checked_names() -> dict[str, type]:

@@ -67,7 +67,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--max-sparsity", type=fraction, help="of a weight (default: the highest in training)"
     )
     parser.add_old_spelling("--max-level", "--max-sparsity")
-    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--seed", type=int, default=default.seed, help="of what the search draws")
     parser.add_argument("--num-workers", type=positive_int, default=1, help="processes")
     parser.add_argument(
         "--budgets", type=fraction, nargs="*", default=[0.3, 0.2, 0.1], metavar="SHARE",

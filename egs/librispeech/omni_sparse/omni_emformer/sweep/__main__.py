@@ -74,7 +74,12 @@ def get_parser() -> argparse.ArgumentParser:
             f"--max-{cost}", type=amount, metavar="N", help="also the best that a search found"
         )
     parser.add_argument(
-        "--methods", nargs="+", choices=list(METHODS), default=["greedy_search"], metavar="METHOD"
+        "--methods",
+        nargs="+",
+        choices=list(METHODS),
+        default=["greedy_search"],
+        metavar="METHOD",
+        help=f"one or several of {', '.join(METHODS)} (default greedy_search)",
     )
     modes = [SIMULATED, CHUNK_WISE]
     parser.add_argument(

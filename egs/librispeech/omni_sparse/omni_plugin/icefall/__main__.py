@@ -35,20 +35,26 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", help="see above"
+    )
     for name in ("train", "coverage", "bake", "run", "sweep"):
         one = commands.add_parser(name, allow_abbrev=False)
         one.add_argument("--recipe", type=Path, required=True, help="its folder")
         if name in ("train", "coverage"):
             one.format_help = _with_omni_options(one)
         if name == "coverage":
-            one.add_argument("--vocab-size", type=int, default=500)
+            one.add_argument("--vocab-size", type=int, default=500, help="default 500")
         if name in ("bake", "run", "sweep"):
             _add_source(one, name == "sweep")
         if name in ("run", "sweep"):
             one.add_argument("--script", default="decode.py", help="of the recipe")
             one.add_argument(
-                "--omni-workaround", nargs="*", choices=sorted(WORKAROUNDS), default=[]
+                "--omni-workaround",
+                nargs="*",
+                choices=sorted(WORKAROUNDS),
+                default=[],
+                help="faults of recipe or machine to be worked around",
             )
     return parser
 
@@ -70,10 +76,16 @@ def _with_omni_options(parser: argparse.ArgumentParser) -> Callable[[], str]:
 def _add_source(parser: argparse.ArgumentParser, many: bool) -> None:
     add = parser.add_argument
     add("--exp-dir", type=Path, required=True, help="of the supernet's training")
-    add("--epoch", type=int, default=30)
+    add("--epoch", type=int, default=30, help="as the recipe's decode.py has it (default 30)")
     add("--iter", type=int, default=0, help="if not 0, instead of --epoch")
-    add("--avg", type=int, default=1)
-    add("--use-averaged-model", type=int, choices=(0, 1), default=1)
+    add("--avg", type=int, default=1, help="checkpoints averaged (default 1)")
+    add(
+        "--use-averaged-model",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="average over all updates, as icefall does (default 1)",
+    )
     add(
         "--subnets" if many else "--subnet",
         required=True,
