@@ -8,11 +8,13 @@ into every checkpoint; decoding and export read it there.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from emformer.errors import RecipeError
+from emformer.overrides import Override, check_names, merge, named_with, setting_names
 from emformer.yaml_file import read_yaml
 
 FRAME_SHIFT_MS = 10
@@ -280,13 +282,16 @@ class Config:
         return replace(self, training=replace(self.training, **given))
 
 
-def load_config(path: str | Path) -> Config:
-    """Read a YAML configuration.
+def load_config(path: str | Path, overrides: Sequence[Override] = ()) -> Config:
+    """Read a YAML configuration, with other values for some of its settings.
 
     Raises:
-      RecipeError: The file is missing, is no YAML, or has an unknown key.
+      RecipeError: The file is missing, is no YAML, or has an unknown key; or there is no such
+        setting.
     """
-    return Config.from_dict(read_yaml(path, "configuration", "see conf/"), str(path))
+    data, where = read_yaml(path, "configuration", "see conf/"), str(path)
+    check_names(overrides, setting_names(Config), where)
+    return Config.from_dict(merge(data, overrides, where), named_with(where, overrides))
 
 
 def _check_keys(cls: type, data: Any, where: str) -> None:

@@ -5,6 +5,8 @@ Usage:
   python3 -m emformer.train --config conf/demo.yaml --exp-dir exp/synthetic/dense
   torchrun --nproc_per_node 4 -m emformer.train --config conf/librispeech.yaml \\
     --corpus librispeech --exp-dir exp/librispeech/dense --dtype float16
+  python3 -m emformer.train --config conf/demo.yaml --set training.base_lr=0.002 \\
+    --set training.spec_augment=null --exp-dir exp/synthetic/plain
 
 The same command goes on where an interrupted run was. With --init-from a training starts from the
 weights of another one, of the same word pieces.
@@ -31,6 +33,7 @@ from emformer.experiment.logs import setup_logging
 from emformer.experiment.same_run import check_same_run
 from emformer.model import Transducer, make_model, num_deployed_parameters
 from emformer.options import Parser, positive_float, positive_int, str2bool
+from emformer.overrides import add_set_option
 from emformer.training.distributed import Processes, start_processes
 from emformer.training.init_from import check_symbols, read_source, take_weights
 from emformer.training.method import TrainingMethod
@@ -68,6 +71,9 @@ def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         "--max-duration", type=positive_float, help="seconds; default: the configuration's"
     )
     parser.add_argument("--base-lr", type=positive_float, help="default: the configuration's")
+    add_set_option(
+        parser, "in place of what the files say, such as model.num_layers=4; may be repeated"
+    )
     parser.add_argument(
         "--init-from",
         type=Path,
@@ -95,13 +101,19 @@ class Inputs(NamedTuple):
 def read_inputs(
     args: argparse.Namespace, configure: Callable[[Config, int], Config] | None = None
 ) -> Inputs:
-    """Read what the options name; ``configure`` changes a configuration, given the vocabulary."""
-    config = load_config(args.config).with_training(
-        num_epochs=args.num_epochs,
-        max_duration=args.max_duration,
-        base_lr=args.base_lr,
-        init_from=None if args.init_from is None else str(args.init_from),
-    )
+    """Read what the options name; ``configure`` changes a configuration, given the vocabulary.
+
+    Raises:
+      RecipeError: A file is missing or wrong, or two options say the same setting.
+    """
+    names = ("num_epochs", "max_duration", "base_lr", "init_from")
+    own = {name: getattr(args, name) for name in names}
+    own["init_from"] = None if args.init_from is None else str(args.init_from)
+    for one in args.overrides:
+        section, _, name = one.name.partition(".")
+        if section == "training" and own.get(name) is not None:
+            raise RecipeError(f"{one}: --{name.replace('_', '-')} says it, too; give one of them")
+    config = load_config(args.config, args.overrides).with_training(**own)
     data = AsrDataModule.from_args(args)
     lang_dir = args.lang_dir or data.data_dir / f"lang_bpe_{data.corpus.vocab_size}"
     tokenizer = load_tokenizer(lang_dir)

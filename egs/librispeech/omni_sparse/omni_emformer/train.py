@@ -9,6 +9,8 @@ Usage:
   python3 -m omni_emformer.train --system conf/systems/chain.yaml --level 0.5 \\
     --start-from exp/synthetic/dense --teacher exp/synthetic/dense \\
     --exp-dir exp/synthetic/chain-0.50
+  python3 -m omni_emformer.train --system conf/systems/omni.yaml --set sparsity.sampler.random=2 \\
+    --set training.base_lr=0.002 --exp-dir exp/synthetic/omni-2
 
 The same command goes on where an interrupted run was. Beside what dense training leaves in the
 experiment's folder, there is system.yaml, the system as it was trained.
@@ -29,8 +31,9 @@ from emformer.training.method import TrainingMethod
 from omni_emformer.supernet.chain import ChainMethod, Start, check_start, load_teacher
 from omni_emformer.supernet.layer_method import LayerMethod
 from omni_emformer.supernet.method import OmniMethod
-from omni_emformer.supernet.system import System, load_system
+from omni_emformer.supernet.system import System
 from omni_emformer.supernet.system_file import check_same_system, read_system, write_system
+from omni_emformer.supernet.system_overrides import load_changed_system, split_overrides
 
 
 def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMethod]:
@@ -68,7 +71,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     processes = start_processes()
-    system = load_system(args.system).at(args.level)
+    args.overrides, of_system = split_overrides(args.overrides, args.config)
+    system = load_changed_system(args.system, args.overrides, of_system).at(args.level)
     method = method_of(system, args.seed, processes.rank)
     check_start(system, args.start_from, args.teacher, args.init_from)
     check_same_system(args.exp_dir, system, args.seed)

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from emformer.config import Config
 from emformer.errors import RecipeError
+from emformer.overrides import Override, check_names, merge, named_with, setting_names
 from emformer.yaml_file import read_yaml
 from omni_emformer.supernet.calibrated_settings import RecipeCalibration
 from omni_emformer.supernet.chain_settings import ChainSettings
@@ -109,33 +110,54 @@ class System:
         return {name: value for name, value in found.items() if value}
 
 
-def load_system(path: str | Path) -> System:
+def system_settings() -> list[str]:
+    """Names of all settings that a section of a system can have, such as ``chain.epochs``."""
+    return [n for section, kind in _SETTINGS.items() for n in setting_names(kind, f"{section}.")]
+
+
+def sections_of(path: str | Path) -> set[str]:
+    """Sections of a system's file, or of the file that it is like.
+
+    Raises:
+      RecipeError: It is missing, is no YAML, or has a section that no system has.
+    """
+    return set(_sections(Path(path)))
+
+
+def load_system(path: str | Path, overrides: Sequence[Override] = ()) -> System:
     """Read a YAML file whose sections are fields of :class:`System`.
 
     A file may begin with ``like: other.yaml``, a file beside it: it then says all that one says,
-    but for what it says itself, setting by setting.
+    but for what it says itself, setting by setting. ``overrides`` stand over both; a section is
+    what makes a system, so they need one that is there.
 
     Raises:
       RecipeError: The file is missing, is no YAML, or has an unknown or impossible setting.
     """
     path = Path(path)
     given = _sections(path)
+    for one in overrides:
+        if one.section not in given:
+            raise RecipeError(f"{one}: {path} has no section {one.section}")
+    check_names(overrides, system_settings(), str(path))
+    given = merge(given, overrides, str(path))
+    where = named_with(str(path), overrides)
     if not isinstance(given.get("model", {}), dict):
-        raise RecipeError(f"{path}: model: expected settings, found {given['model']!r}")
+        raise RecipeError(f"{where}: model: expected settings, found {given['model']!r}")
     try:
         for name, kind in _SETTINGS.items():
             if name in given:
                 given[name] = kind.from_dict(given[name], name)
     except OmniError as e:
-        raise RecipeError(f"{path}: {e}") from e
+        raise RecipeError(f"{where}: {e}") from e
     kinds = [name for name in (*_OF_SPARSITY, "calibrated", "match_depth") if given.get(name)]
     if "layers" in given and kinds != ["sparsity"]:
         kinds.append("layers")
     if len(kinds) > 1:
-        raise RecipeError(f"{path}: {kinds[0]} and {kinds[1]} are two systems; make two files")
-    given["levels"] = _levels(path, given.get("levels"), *kinds)
+        raise RecipeError(f"{where}: {kinds[0]} and {kinds[1]} are two systems; make two files")
+    given["levels"] = _levels(where, given.get("levels"), *kinds)
     if "chain" in given:
-        _check_chain(path, kinds, given["levels"], given["chain"].shares)
+        _check_chain(where, kinds, given["levels"], given["chain"].shares)
     return System(path.stem, **given)
 
 
@@ -159,26 +181,26 @@ def _sections(path: Path, may_be_like: bool = True) -> dict[str, Any]:
     return whole
 
 
-def _levels(path: Path, levels: Any, kind: str = "") -> tuple[float, ...]:
+def _levels(where: str, levels: Any, kind: str = "") -> tuple[float, ...]:
     """Levels as a file says them, of a system of that kind."""
     if levels is None:
         if kind.startswith("match"):
-            raise RecipeError(f"{path}: {kind} needs levels")
+            raise RecipeError(f"{where}: {kind} needs levels")
         return ()
     if kind in ("", "one_shot", "calibrated", "layers"):
-        raise RecipeError(f"{path}: levels need sparsity, match_sparsity or match_depth")
+        raise RecipeError(f"{where}: levels need sparsity, match_sparsity or match_depth")
     if not (isinstance(levels, list) and all(isinstance(x, float) and 0 < x < 1 for x in levels)):
-        raise RecipeError(f"{path}: levels is {levels!r}; give a list of numbers between 0 and 1")
+        raise RecipeError(f"{where}: levels is {levels!r}; give a list of numbers between 0 and 1")
     return tuple(levels)
 
 
-def _check_chain(path: Path, kinds: list[str], levels: tuple, shares: tuple) -> None:
+def _check_chain(where: str, kinds: list[str], levels: tuple, shares: tuple) -> None:
     """A chain prunes, ever more, and knows how long."""
     if kinds != ["sparsity"]:
-        raise RecipeError(f"{path}: a chain needs the section sparsity, and no other kind")
+        raise RecipeError(f"{where}: a chain needs the section sparsity, and no other kind")
     if not levels or sorted(set(levels)) != list(levels):
-        raise RecipeError(f"{path}: levels is {list(levels)}; a chain's levels ascend")
+        raise RecipeError(f"{where}: levels is {list(levels)}; a chain's levels ascend")
     if len(shares) != len(levels):
         raise RecipeError(
-            f"{path}: chain.shares has {len(shares)} numbers for {len(levels)} levels"
+            f"{where}: chain.shares has {len(shares)} numbers for {len(levels)} levels"
         )

@@ -14,6 +14,7 @@ from emformer.errors import RecipeError, run_main
 from emformer.model import make_model
 from emformer.training.method import TrainingMethod
 from omni_emformer import train
+from omni_emformer.report.conditions import read_conditions
 from omni_emformer.supernet.layer_method import LayerMethod
 from omni_emformer.supernet.method import OmniMethod
 from omni_emformer.supernet.system import load_system
@@ -187,8 +188,8 @@ def test_a_missing_file_is_named_in_one_line(tmp_path):
 def start(tiny_data, tiny_config, tmp_path, monkeypatch, capsys):
     """Runs the stage with a system; gives its exit status and what it says as an error."""
 
-    def main(system) -> tuple[int, list[str]]:
-        given = words(tiny_data, tiny_config, tmp_path / "exp", "--system", str(system))
+    def main(system, *more: str) -> tuple[int, list[str]]:
+        given = words(tiny_data, tiny_config, tmp_path / "exp", "--system", str(system), *more)
         monkeypatch.setattr(sys, "argv", ["train", *given])
         status = run_main(train.main)
         said = capsys.readouterr().err.splitlines()
@@ -251,6 +252,48 @@ def test_the_stage_trains_and_tells_what(start, tmp_path):
     told = yaml.safe_load((exp_dir / "system.yaml").read_text())
     assert told == {**load_system(path).to_dict(), "seed": 0}
     assert told["sparsity"]["score"] == "l1"  # which the file does not say
+
+
+SET = ["--set", "sparsity.refresh_every=4", "--set", "training.base_lr=0.001 model.ffn_dim=48"]
+
+
+def test_what_is_set_is_part_of_what_the_experiments_folder_tells(start, tmp_path):
+    assert start(write_system(tmp_path / "good.yaml"), *SET) == (0, [])
+    exp_dir = tmp_path / "exp"
+    assert yaml.safe_load((exp_dir / "system.yaml").read_text())["sparsity"]["refresh_every"] == 4
+    config = load_config(exp_dir / "config.yaml")
+    assert (config.training.base_lr, config.model.ffn_dim) == (0.001, 48)
+    conditions = read_conditions(exp_dir)
+    assert (conditions["training.base_lr"], conditions["model.ffn_dim"]) == (0.001, 48)
+    assert "sparsity.refresh_every=4" in (exp_dir / "run.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        (SET[2:], "system.yaml: sparsity.refresh_every was 4 and is now 3; use another --exp-dir"),
+        (
+            [*SET[:2], "--set", "model.ffn_dim=48"],
+            "trained with training.base_lr 0.001, now 0.003; use another --exp-dir",
+        ),
+    ],
+)
+def test_a_run_goes_on_with_the_same_settings_alone(start, tmp_path, more, said):
+    path = write_system(tmp_path / "good.yaml")
+    start(path, *SET)
+    status, errors = start(path, *more)
+    assert status == 1 and len(errors) == 1 and said in errors[0]
+    assert start(path, *SET) == (0, [])
+
+
+def test_a_setting_that_has_an_option_is_given_once(start, tmp_path):
+    path = write_system(tmp_path / "good.yaml")
+    status, errors = start(path, "--base-lr", "0.1", "--set", "training.base_lr=0.002")
+    assert status == 1
+    assert errors == [
+        "error: --set training.base_lr=0.002: --base-lr says it, too; give one of them"
+    ]
+    assert not (tmp_path / "exp").exists()
 
 
 def test_a_finished_training_is_left_without_a_look_at_its_data(
