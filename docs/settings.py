@@ -43,6 +43,11 @@ all systems, and a *corpus* (`conf/corpus`, `--corpus`) the data. An unknown set
 type and one that cannot be are refused in one line. [Systems](systems.md) has the files that are
 there and how to write another one, [How it works](method.md) the terms and formulas.
 
+A single value is changed without a file: `./run.sh --set "training.base_lr=0.002
+sparsity.sampler.random=2"`, which every system takes whose file has that section; `--set` of
+`python3 -m emformer.train` and `python3 -m omni_emformer.train` is the same for one training. What
+was trained keeps its settings, and a run that goes on must be given the same ones.
+
 Shares of the run are shares of its updates, 0 to 1.
 """
 

@@ -55,13 +55,39 @@ check_each_once() {
   done
 }
 
+# --set into the array settings. A setting begins where a name with its sections and an equals sign
+# do, so that values may hold spaces and commas, as in a.b=[1, 2].
+_setting='[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*='
+split_settings() {
+  local rest=$1 one
+  settings=()
+  while [[ $rest =~ ^(.*[^\ ,])[\ ,]+($_setting.*)$ ]]; do
+    settings=("${BASH_REMATCH[2]}" ${settings[@]+"${settings[@]}"})
+    rest=${BASH_REMATCH[1]}
+  done
+  [ -z "$rest" ] || settings=("$rest" ${settings[@]+"${settings[@]}"})
+  for one in ${settings[@]+"${settings[@]}"}; do
+    [[ $one != k2 && $one != current ]] ||
+      fail_usage "--set takes settings; the package set is now --package-set $one"
+    [[ $one =~ ^$_setting. && ${one%%=*} = *.* ]] ||
+      fail_usage "--set: '$one' is no setting such as training.base_lr=0.002"
+  done
+}
+split_settings "$set"
+for name in num_epochs max_duration; do
+  for one in ${settings[@]+"${settings[@]}"}; do
+    [[ -z ${!name} || $one != training.$name=* ]] ||
+      fail_usage "--set $one: --${name/_/-} says it, too; give one of them"
+  done
+done
+
 [ -z "$ngpu" ] || world_size=$ngpu
 for name in stage stop_stage; do check_number "$name" -1; done
 for name in nj evaluations world_size train_jobs avg beam_size epoch num_epochs; do
   check_number "$name" 1
 done
 choice dtype float32 float16 bfloat16
-choice set k2 current
+choice package_set k2 current
 choice search_cost params bytes macs chunk-ms
 choices decoding_methods greedy_search modified_beam_search fast_beam_search
 choices sweep_methods greedy_search modified_beam_search fast_beam_search

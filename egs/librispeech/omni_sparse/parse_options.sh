@@ -3,6 +3,7 @@
 #   stage=0                     ./run.sh --stage 3  sets $stage (any variable that is defined)
 #   help_message="Usage: ..."   ./run.sh --help     prints it
 #   _old_spellings="levels=subnets"  ./run.sh --levels 0  sets $subnets, and says so
+#   _repeatable="set"           ./run.sh --set a --set b  sets $set to "a b"; else the last counts
 # A boolean default (true or false) takes only true or false, or nothing for true. Dashes in names
 # stand for underscores.
 
@@ -42,7 +43,11 @@ while [ $# -gt 0 ]; do
           true:true | true:false | false:true | false:false) ;;
           true:* | false:*) _option_error "option '$1' takes true or false, not '$2'" ;;
         esac
-        printf -v "$_name" '%s' "$2"
+        if [[ " ${_repeatable:-} " == *" $_name "* && -n ${!_name} ]]; then
+          printf -v "$_name" '%s %s' "${!_name}" "$2"
+        else
+          printf -v "$_name" '%s' "$2"
+        fi
         _given+=("$_name" "$2")
       fi
       shift 2

@@ -39,7 +39,8 @@ search_cost=params
 evaluations=500
 export_system=omni
 export_subnets=
-set=k2
+set=
+package_set=k2
 python=
 dry_run=false
 
@@ -93,6 +94,11 @@ What to run on
   --seeds "0 1 2"     each system is trained with each (default: 0)
   --config FILE       model and training settings of all systems (default: what the corpus's file
                       names: conf/demo.yaml, conf/fsdd.yaml, conf/librispeech.yaml, ...)
+  --set "training.base_lr=0.002 sparsity.sampler.parts=3"
+                      settings in place of what the files say; may be repeated. Sections model and
+                      training are those of --config, for all systems. Any other section is that
+                      of the systems whose files have it, and of all those. For one system alone,
+                      write a file (like: omni.yaml). Values are YAML: null, false, [0.5, 0.7]
   --on-the-fly true   compute features while training and decoding, store none
 
 Training (all systems alike)
@@ -126,7 +132,8 @@ Deployment
   --export-subnets "0.5 0.9 front/3"  (default: all levels that were trained)
 
 Others
-  --set k2|current    package set of install.sh, where none is active
+  --package-set k2|current
+                      package set of install.sh, where none is active
   --python PATH       use the packages of this Python (e.g. of your icefall environment)
   --nj N              processes for data (default: all cores)
   --dry-run           print the commands of each stage and run none
@@ -140,6 +147,7 @@ _caller_dir=$PWD
 _self=$0
 [[ $_self = */* ]] || _self=./$_self
 _old_spellings="levels=subnets"
+_repeatable=set
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./parse_options.sh
 . ./side_by_side.sh
@@ -214,8 +222,8 @@ if in_stages -1; then
   if [ -n "$python" ]; then
     run ./install.sh --python "$python"
   else
-    export OMNI_SET=$set
-    run ./install.sh --set "$set"
+    export OMNI_SET=$package_set
+    run ./install.sh --set "$package_set"
   fi
 fi
 . ./path.sh
@@ -295,6 +303,25 @@ for_each_run() {
   done
 }
 
+# set_words FILE...: into the array set_options, what --set says of these files: config, which stands
+# for the configuration, and files of systems.
+set_words() {
+  local one file section
+  set_options=()
+  for one in ${settings[@]+"${settings[@]}"}; do
+    section=${one%%.*}
+    for file in "$@"; do
+      if has_section "$section" "$file"; then set_options+=(--set "$one"); fi
+    done
+  done
+}
+has_section() {
+  case $1 in
+    model | training) [ "$2" = config ] ;;
+    *) [ "$2" != config ] && section_of "$1" "$2" > /dev/null ;;
+  esac
+}
+
 # Mistakes are told before the first stage, not after hours of work.
 check_trained() {
   local file
@@ -327,7 +354,7 @@ check_brought() {
   [ -e "$folder/$inside" ] || fail "$option: $folder has no $inside; $*"
 }
 check_settings() {
-  local system files=() start=()
+  local system file one section taken files=() start=()
   check_source
   if in_stages 6 || in_stages 9; then
     [ "$lang_dir" = "$own_lang_dir" ] || [ -e "$lang_dir/bpe.model" ] || $dry_run ||
@@ -336,14 +363,22 @@ check_settings() {
   fi
   if in_stages 12; then check_trained search_system; fi
   if in_stages 13 || in_stages 14 || in_stages 15; then check_trained export_system; fi
-  if in_stages 9 || in_stages 10 || in_stages 11; then
+  if in_stages 9 || in_stages 10 || in_stages 11 || [ -n "$set" ]; then
     for_each_run :
     for system in $systems; do files+=("$(system_file "$system")"); done
   fi
-  [ "$stop_stage" -ge 6 ] && [ -n "$config" ] || return 0
-  [ -f "$config" ] || fail "--config: there is no $config"
-  $dry_run || python3 -m omni_emformer.check_settings --corpus "$corpus" --config "$config" \
-    ${files[@]+--systems "${files[@]}"} ${start[@]+"${start[@]}"}
+  if [ -n "$config" ] && { [ "$stop_stage" -ge 6 ] || [ -n "$set" ]; }; then
+    [ -f "$config" ] || fail "--config: there is no $config"
+    $dry_run || python3 -m omni_emformer.check_settings --corpus "$corpus" --config "$config" \
+      ${files[@]+--systems "${files[@]}"} ${start[@]+"${start[@]}"} ${set:+--set "$set"}
+  fi
+  for one in ${settings[@]+"${settings[@]}"}; do  # in a dry run, too, none may fall by the wayside
+    section=${one%%.*} taken=false
+    for file in config ${files[@]+"${files[@]}"}; do
+      if has_section "$section" "$file"; then taken=true; fi
+    done
+    $taken || fail "--set $one: no section $section in ${files[*]}"
+  done
 }
 check_settings
 
@@ -483,16 +518,20 @@ train_run() {
     chain_of="$name $seed" chain_start=$folder
   fi
   log "$name, seed $seed: $folder"
+  set_words config "$file"
   start_training "$(basename "$folder")" "${launcher[@]}" -m omni_emformer.train --system "$file" \
-    "${options[@]}" --config "$config" --exp-dir "$folder" --seed "$seed" "${train_options[@]}"
+    "${options[@]}" --config "$config" --exp-dir "$folder" --seed "$seed" "${train_options[@]}" \
+    ${set_options[@]+"${set_options[@]}"}
 }
 
 if in_stages 6; then
   log "Stage 6: training of the dense model, seed $first_seed"
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
+  set_words config
   start_training "$(basename "$exp_dir")" "${launcher[@]}" -m emformer.train --config "$config" \
-    --exp-dir "$exp_dir" --seed "$first_seed" "${train_options[@]}" "${init_options[@]}"
+    --exp-dir "$exp_dir" --seed "$first_seed" "${train_options[@]}" "${init_options[@]}" \
+    ${set_options[@]+"${set_options[@]}"}
   if in_stages 9 && [ "$train_jobs" -gt 1 ] && ! $dry_run; then
     log "beside it, $train_jobs trainings at a time, those of stage 9"
     for_each_run train_run
@@ -540,7 +579,9 @@ sweep_run() {
   local name=$1 file=$2 seed=$3 level=$4 folder=$5 options=()
   if is_one_shot "$file"; then
     folder=$(folder_of dense "$seed" -)
+    set_words "$file"
     options=(--system-name dense --system "$file" --one-shot-name "$name")
+    options+=(${set_options[@]+"${set_options[@]}"})
   else
     options=(--system-name "$name")
   fi

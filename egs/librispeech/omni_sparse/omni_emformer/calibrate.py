@@ -23,6 +23,7 @@ from emformer import streaming_decode
 from emformer.decoding.run import open_experiment
 from emformer.errors import RecipeError, run_main
 from emformer.options import Parser, fraction
+from emformer.overrides import add_set_option
 from omni_emformer.supernet.calibrated_subnets import CalibratedSubnets
 from omni_emformer.supernet.system import load_system
 
@@ -36,6 +37,9 @@ def get_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("conf/systems/calibrated.yaml"),
         help="YAML file with the section calibrated (default: conf/systems/calibrated.yaml)",
+    )
+    add_set_option(
+        parser, "in place of what that file says, such as calibrated.score=wanda; may be repeated"
     )
     parser.add_argument(
         "--subnets",
@@ -52,7 +56,7 @@ def main(argv: Iterable[str] | None = None) -> None:
     parser = streaming_decode.get_parser()
     parser.prog, parser.usage = "python3 -m omni_emformer.calibrate", "%(prog)s --exp-dir E [...]"
     options = parser.parse_args([*rest, "--exp-dir", str(args.exp_dir)])
-    system = load_system(args.system)
+    system = load_system(args.system, args.overrides)
     if system.calibrated is None:
         raise RecipeError(f"--system {args.system} has no section calibrated")
     open_experiment(args.exp_dir, "calibrate")

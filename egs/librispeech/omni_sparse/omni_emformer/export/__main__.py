@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_system_option(parser)
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(rest)
-    subnets = open_subnets(options, args.system)
+    subnets = open_subnets(options, args.system, args.overrides)
     for level in args.subnets or subnets.levels():
         model, info = subnets.make(level)
         folder = folder_of(options.exp_dir, info.subnet)

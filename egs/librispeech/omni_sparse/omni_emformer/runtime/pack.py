@@ -38,7 +38,7 @@ def main(argv: Iterable[str] | None = None) -> None:
     add_system_option(parser)
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(rest)
-    subnets = open_subnets(options, args.system)
+    subnets = open_subnets(options, args.system, args.overrides)
     chosen = args.subnets or subnets.levels()
     pack_transducers(args.out, [partial(subnets.make, level) for level in chosen], args.values)
     names = ", ".join(PackedFile(args.out).subnets)

@@ -6,8 +6,11 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from emformer.errors import RecipeError
+from emformer.overrides import Override, add_set_option
 from omni_emformer.supernet.calibrated_subnets import CalibratedSubnets
 from omni_emformer.supernet.layer_subnets import LayerSubnets
 from omni_emformer.supernet.subnets import Subnets
@@ -62,9 +65,12 @@ class ListOfLists(argparse.Action):
 
 
 def add_system_option(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--system``, for :func:`open_subnets`."""
+    """Adds ``--system``, and ``--set`` for its settings, for :func:`open_subnets`."""
     parser.add_argument(
         "--system", type=Path, help="YAML file: how to prune a model that has no supernet"
+    )
+    add_set_option(
+        parser, "in place of what that file says, such as one_shot.pattern=16x1; may be repeated"
     )
 
 
@@ -88,18 +94,24 @@ def add_subnets_option(
     )
 
 
-def open_subnets(options: argparse.Namespace, system: Path | None = None) -> Subnets:
+def open_subnets(
+    options: argparse.Namespace, system: Path | None = None, overrides: Sequence[Override] = ()
+) -> Subnets:
     """The sub-networks of an experiment, whichever way it was trained.
 
     Args:
       options: Of decoding, with ``exp_dir``.
       system: How to prune a model that has no supernet.
+      overrides: In place of what its file says.
 
     Raises:
       RecipeError: There is no such experiment or checkpoint, or the system does not fit it.
     """
+    if overrides and system is None:
+        raise RecipeError(f"{overrides[0]}: settings of what --system? What is trained has its own")
     if "layers" in read_system(options.exp_dir):
         return LayerSubnets(options)
-    if system is not None and (found := load_system(system)).calibrated is not None:
+    found = None if system is None else load_system(system, overrides)
+    if found is not None and found.calibrated is not None:
         return CalibratedSubnets(options, found)
-    return Subnets(options, system)
+    return Subnets(options, found)

@@ -14,7 +14,7 @@ from emformer.errors import RecipeError
 from emformer.model import Transducer
 from emformer.scoring.results import DENSE
 from omni_emformer.supernet.loader import make_supernet, restore_supernet
-from omni_emformer.supernet.system import load_system
+from omni_emformer.supernet.system import System
 from omni_emformer.supernet.system_file import read_system
 from omni_plugin import OmniError, SubNet
 from omni_plugin.layer_selection.training import size_name
@@ -25,7 +25,7 @@ class Subnets:
 
     Args:
       options: Which checkpoint, as decoding's options.
-      system: How to prune a model that has no supernet; a YAML file of conf/systems.
+      system: How to prune a model that has no supernet.
 
     Attributes:
       model, info: The model as it was trained. One that was made small for a level has its name.
@@ -38,14 +38,15 @@ class Subnets:
 
     pruned_by = "one-shot"
 
-    def __init__(self, options: argparse.Namespace, system: Path | None = None) -> None:
+    def __init__(self, options: argparse.Namespace, system: System | None = None) -> None:
         self._exp_dir: Path = options.exp_dir
         self.model, self.info = load_decoding_model(options)
         restored = restore_supernet(self.model, self.info.checkpoint)
         self.one_shot = restored is None
         if system is not None and not self.one_shot:
             raise RecipeError(
-                f"{self.info.checkpoint} has a supernet of its own; leave out --system {system}"
+                f"{self.info.checkpoint} has a supernet of its own; leave out --system "
+                f"{system.name}"
             )
         self.settings, self.supernet = restored or (None, None)
         trained = read_system(options.exp_dir)
@@ -54,10 +55,9 @@ class Subnets:
             units = len(self.model.encoder.residual_units())
             self.info.subnet = size_name(units) if deep else f"{trained['level']:.2f}"
         if system is not None:
-            found = load_system(system)
-            self.settings = found.one_shot or found.sparsity
+            self.settings = system.one_shot or system.sparsity
             if self.settings is None:
-                raise RecipeError(f"--system {system} says nothing of how to prune")
+                raise RecipeError(f"system {system.name} says nothing of how to prune")
             self.supernet = make_supernet(self.model, self.settings)
 
     def levels(self) -> list[float]:

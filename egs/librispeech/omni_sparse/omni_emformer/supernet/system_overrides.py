@@ -12,6 +12,8 @@ from emformer.errors import RecipeError
 from emformer.overrides import Override, near, setting_names
 from omni_emformer.supernet.system import System, load_system, system_settings
 
+# What a system with a model for each of its levels takes from them.
+_OF_LEVELS = ("sparsity.max_sparsity", "sparsity.levels", "sparsity.valid_levels")
 _OF_CONFIG = {f.name for f in fields(Config)}
 
 
@@ -60,6 +62,6 @@ def load_changed_system(
                 f"{one}: {path} says its own chain.training.{name}; give that by --set, too"
             )
     for one in of_system:
-        if system.levels and one.name in ("sparsity.max_sparsity", "sparsity.valid_levels"):
+        if system.levels and one.name in _OF_LEVELS:
             raise RecipeError(f"{one}: the levels of {path} decide it; leave one of them out")
     return system

@@ -54,7 +54,7 @@ class ExperimentSweep:
 
     def __init__(self, args: argparse.Namespace, options: argparse.Namespace) -> None:
         self.args, self.options = args, options
-        self.subnets = open_subnets(options, args.system)
+        self.subnets = open_subnets(options, args.system, args.overrides)
         options.corpus = options.corpus or self.subnets.info.corpus
         self.data = _OneSplit.from_args(options)
         self.splits = list(dict.fromkeys(args.splits or self.data.test_splits()))

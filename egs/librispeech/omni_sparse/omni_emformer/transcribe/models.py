@@ -145,7 +145,7 @@ def open_experiment(
     """Sub-networks of an experiment.
 
     Args:
-      options: Of the command line: ``exp_dir``, ``system`` and which weights.
+      options: Of the command line: ``exp_dir``, ``system``, ``overrides`` and which weights.
       names: Their sparsities or names; None for the model itself.
       runtime: One of :data:`RUNTIMES`.
       values: ``float32`` or ``int8``.
@@ -153,7 +153,7 @@ def open_experiment(
     Raises:
       RecipeError: There is no such experiment or sub-network; PyTorch has no int8.
     """
-    subnets = open_subnets(options, options.system)
+    subnets = open_subnets(options, options.system, options.overrides)
     if (options.exp_dir / INFO).exists():  # an export, which is one sub-network of another's
         subnets.info.subnet = read_info(options.exp_dir).subnet
     return [

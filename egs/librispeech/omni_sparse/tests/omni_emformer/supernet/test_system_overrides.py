@@ -47,7 +47,10 @@ def test_settings_are_of_the_configuration_or_of_systems():
 
 @pytest.mark.parametrize(
     "text, near",
-    [("sparsty.max_sparsity=0.8", "sparsity.max_sparsity"), ("train.base_lr=1", "training.base_lr")],
+    [
+        ("sparsty.max_sparsity=0.8", "sparsity.max_sparsity"),
+        ("train.base_lr=1", "training.base_lr"),
+    ],
 )
 def test_an_unknown_section_names_what_is_like_it(text, near):
     with pytest.raises(RecipeError) as e:
@@ -107,12 +110,14 @@ def test_a_chains_own_training_stands_over_no_setting_unseen(file):
     assert "chain.shares" in refused(path, "training.epoch_share=0.5")
 
 
-@pytest.mark.parametrize("name", ["max_sparsity=0.8", "valid_levels=[0.5]"])
+@pytest.mark.parametrize("name", ["max_sparsity=0.8", "levels=[0.5]", "valid_levels=[0.5]"])
 def test_levels_stand_over_no_setting_unseen(file, name):
     path = file("levels: [0.5]\nsparsity: {}\n")
     assert f"the levels of {path} decide it" in refused(path, f"sparsity.{name}")
 
 
-@pytest.mark.parametrize("path", sorted((RECIPE / "conf/systems").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((RECIPE / "conf/systems").glob("*.yaml")), ids=lambda p: p.stem
+)
 def test_without_settings_a_system_is_what_its_file_says(path):
     assert load_changed_system(path, [], []) == load_system(path)
