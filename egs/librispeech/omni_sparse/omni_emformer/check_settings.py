@@ -5,8 +5,8 @@ Usage:
   python3 -m omni_emformer.check_settings --corpus synthetic --config conf/demo.yaml \\
     --systems conf/systems/dense.yaml conf/systems/omni.yaml --set sparsity.sampler.parts=2
 
-Says nothing where the configuration, every system and the model of each of its levels can be made,
-and with --init-from can start from those weights; but for who takes what is set.
+Says no more than who takes what is set, where the configuration, every system and the model of each
+of its levels can be made, and with --init-from can start from those weights.
 """
 
 from __future__ import annotations

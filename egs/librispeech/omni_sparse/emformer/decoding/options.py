@@ -81,7 +81,8 @@ def add_weights_options(group) -> None:
     )
 
 
-def _add_search_options(group) -> None:
+def add_methods_option(group) -> None:
+    """The option that says how is searched, ``methods``."""
     group.add_argument(
         "--methods",
         nargs="+",
@@ -90,6 +91,10 @@ def _add_search_options(group) -> None:
         metavar="METHOD",
         help=f"one or several of {', '.join(METHODS)} (default greedy_search)",
     )
+
+
+def _add_search_options(group) -> None:
+    add_methods_option(group)
     group.add_argument(
         "--beam-size", type=positive_int, default=4, help="of modified_beam_search (default 4)"
     )

@@ -32,8 +32,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from emformer import streaming_decode
+from emformer.decoding.options import add_methods_option
 from emformer.decoding.run import open_experiment
-from emformer.decoding.search import METHODS
 from emformer.errors import RecipeError, run_main
 from emformer.experiment.logs import only_log_to_file
 from emformer.options import Parser, positive_float
@@ -73,14 +73,7 @@ def get_parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--max-{cost}", type=amount, metavar="N", help="also the best that a search found"
         )
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        choices=list(METHODS),
-        default=["greedy_search"],
-        metavar="METHOD",
-        help=f"one or several of {', '.join(METHODS)} (default greedy_search)",
-    )
+    add_methods_option(parser)
     modes = [SIMULATED, CHUNK_WISE]
     parser.add_argument(
         "--modes", nargs="+", choices=modes, default=[CHUNK_WISE], help="default chunk-wise"
