@@ -97,9 +97,9 @@ def interval(own: list[float], base: list[float], draws: int = 2000) -> tuple[fl
 def main() -> None:
     ours, theirs = split(sys.argv[1:])
     parser = Parser(__doc__)
-    parser.add_argument("--recipe", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--utterances", type=int, default=6)
+    parser.add_argument("--recipe", type=Path, required=True, help="its folder")
+    parser.add_argument("--rounds", type=int, default=20, help="of all kinds (default 20)")
+    parser.add_argument("--utterances", type=int, default=6, help="of the batch (default 6)")
     parser.add_argument("--seconds", type=float, default=4.5, help="of each utterance")
     args = parser.parse_args(ours)
     kinds = steps(args, theirs)

@@ -52,7 +52,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="of a layer selection")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 16], help="at once")
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=40, help="of all sizes (default 40)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     options = decode_options.get_parser(None).parse_args(["--exp-dir", str(args.exp_dir)])

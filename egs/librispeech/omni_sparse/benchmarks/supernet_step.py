@@ -223,12 +223,26 @@ def compare_memory(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--config", default="conf/demo.yaml")
-    parser.add_argument("--system", default="conf/systems/omni.yaml")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument(
+        "--config",
+        default="conf/demo.yaml",
+        help="model and training settings (default conf/demo.yaml)",
+    )
+    parser.add_argument(
+        "--system",
+        default="conf/systems/omni.yaml",
+        help="whose supernet (default conf/systems/omni.yaml)",
+    )
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default cpu")
     parser.add_argument("--seconds", type=float, default=30.0, help="of audio in a batch")
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--rounds", type=int, default=100, help="of all kinds (default 100)")
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=list(KINDS),
+        default=list(KINDS),
+        help="of updates (default: all)",
+    )
     parser.add_argument("--memory-updates", type=int, default=4, help="0 for none")
     parser.add_argument("--child", choices=list(KINDS), help=argparse.SUPPRESS)
     args = parser.parse_args()

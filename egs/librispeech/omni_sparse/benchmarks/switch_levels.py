@@ -52,12 +52,23 @@ def switch(supernet: SuperNet, level: float) -> tuple[float, float]:
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--config", default="conf/librispeech.yaml")
-    parser.add_argument("--vocab-size", type=int, default=500)
-    parser.add_argument("--pattern", default="8x1")
-    parser.add_argument("--include", nargs="+", default=[r"^encoder\.emformer\."])
-    parser.add_argument("--sparsities", type=float, nargs=2, default=[0.5, 0.9])
-    parser.add_argument("--switches", type=int, default=200)
+    parser.add_argument(
+        "--config",
+        default="conf/librispeech.yaml",
+        help="of the model (default conf/librispeech.yaml)",
+    )
+    parser.add_argument("--vocab-size", type=int, default=500, help="default 500")
+    parser.add_argument("--pattern", default="8x1", help="of the blocks (default 8x1)")
+    parser.add_argument(
+        "--include",
+        nargs="+",
+        default=[r"^encoder\.emformer\."],
+        help="weights that are pruned, as patterns of names",
+    )
+    parser.add_argument(
+        "--sparsities", type=float, nargs=2, default=[0.5, 0.9], help="the two levels"
+    )
+    parser.add_argument("--switches", type=int, default=200, help="how many (default 200)")
     args = parser.parse_args()
 
     model = make_model(load_config(args.config).model, args.vocab_size).eval()

@@ -64,7 +64,11 @@ def run_in(python: str, optimizer: str | None, args: argparse.Namespace) -> floa
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--against", default=sys.executable, help="python3 of the other set")
-    parser.add_argument("--config", default="conf/demo.yaml")
+    parser.add_argument(
+        "--config",
+        default="conf/demo.yaml",
+        help="model and training settings (default conf/demo.yaml)",
+    )
     parser.add_argument("--optimizer", help="default: the configuration's")
     parser.add_argument("--against-optimizer", help="default: the same")
     parser.add_argument("--steps", type=int, default=20, help="steps of a run")

@@ -118,7 +118,12 @@ def plot(results: list[Result], metrics: list[dict], path: Path) -> None:
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--exp-dir", type=Path, default=Path("exp/synthetic/dense"))
+    parser.add_argument(
+        "--exp-dir",
+        type=Path,
+        default=Path("exp/synthetic/dense"),
+        help="where training wrote (default exp/synthetic/dense)",
+    )
     exp_dir = parser.parse_args().exp_dir
     known = with_newest_references(exp_dir, read_results(exp_dir / "results.jsonl"))
     results = newest_results(known)

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--corpus", required=True, help="a LibriSpeech corpus of conf/corpus, or musan"
     )
-    parser.add_argument("--download-dir", default="download")
+    parser.add_argument("--download-dir", default="download", help="default: download")
     args = parser.parse_args(argv)
     start_logging()
     logging.info("in %s", download(args.corpus, Path(args.download_dir)))

@@ -189,11 +189,15 @@ def main(argv: list[str] | None = None) -> int:
     add_data_options(parser, corpus="fsdd")
     parser.add_argument("--fsdd-dir", required=True, help="folder that contains recordings/")
     parser.add_argument("--held-out-speaker", help="a name, 'last' (default for fsdd) or 'none'")
-    parser.add_argument("--train-utts", type=positive_int, default=2000)
+    parser.add_argument(
+        "--train-utts", type=positive_int, default=2000, help="made for training (default 2000)"
+    )
     parser.add_argument(
         "--test-passes", type=positive_int, default=4, help="uses of a test recording"
     )
-    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument(
+        "--seed", type=int, default=42, help="another seed, other sequences of digits (default 42)"
+    )
     add_bad_option(parser)
     args = parser.parse_args(argv)
     start_logging()

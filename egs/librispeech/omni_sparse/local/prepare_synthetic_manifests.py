@@ -21,7 +21,12 @@ from local.synthetic.corpus import COMPLETE
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--data-dir", type=Path, default=Path("data/synthetic"))
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("data/synthetic"),
+        help="its folder audio is read (default data/synthetic)",
+    )
     args = parser.parse_args()
     if not (args.data_dir / "audio" / COMPLETE).exists():
         raise RecipeError(

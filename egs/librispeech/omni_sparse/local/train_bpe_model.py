@@ -132,7 +132,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(__doc__)
     add_data_options(parser)
     parser.add_argument("--vocab-size", type=positive_int, help="default: that of the corpus")
-    parser.add_argument("--model-type", choices=["bpe", "unigram"], default="unigram")
+    parser.add_argument(
+        "--model-type",
+        choices=["bpe", "unigram"],
+        default="unigram",
+        help="of sentencepiece (default unigram)",
+    )
     parser.add_argument(
         "--allow-missing", type=str2bool, default=False, help="leave out splits without manifests"
     )

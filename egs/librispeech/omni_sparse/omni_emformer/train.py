@@ -57,7 +57,12 @@ def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMet
 def main() -> None:
     parser = get_parser(__doc__)
     parser.set_defaults(exp_dir=Path("exp/synthetic/omni"))
-    parser.add_argument("--system", type=Path, default=Path("conf/systems/omni.yaml"))
+    parser.add_argument(
+        "--system",
+        type=Path,
+        default=Path("conf/systems/omni.yaml"),
+        help="file of conf/systems (default conf/systems/omni.yaml)",
+    )
     parser.add_argument("--level", type=float, help="which one, of a system with levels")
     parser.add_argument(
         "--start-from",

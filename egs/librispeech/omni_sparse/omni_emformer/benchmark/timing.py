@@ -25,12 +25,18 @@ from omni_plugin import SuperNet
 
 def get_parser(description: str) -> argparse.ArgumentParser:
     parser = Parser(description)
-    parser.add_argument("--config", default="conf/librispeech.yaml")
+    parser.add_argument("--config", default="conf/librispeech.yaml", help="of the encoder")
     parser.add_argument(
-        "--chunks", nargs="+", default=["4+4", "8+4", "32+4"], metavar="SEGMENT+RIGHT_CONTEXT"
+        "--chunks",
+        nargs="+",
+        default=["4+4", "8+4", "32+4"],
+        metavar="SEGMENT+RIGHT_CONTEXT",
+        help="in encoder frames",
     )
-    parser.add_argument("--sparsities", nargs="+", type=float, default=[0.5, 0.7, 0.8, 0.9])
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument(
+        "--sparsities", nargs="+", type=float, default=[0.5, 0.7, 0.8, 0.9], help="beside 0"
+    )
+    parser.add_argument("--rounds", type=int, default=40, help="of all kinds (default 40)")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser
 

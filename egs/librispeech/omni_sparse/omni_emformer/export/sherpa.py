@@ -132,11 +132,11 @@ def _read(file: BinaryIO) -> Iterable[tuple[str, np.ndarray]]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, required=True)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, required=True)
-    parser.add_argument("--beam-size", type=int, required=True)
+    parser.add_argument("folder", type=Path, help="of the export")
+    parser.add_argument("out", type=Path, help="file of the texts")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, required=True, help="of its weights")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, required=True, help="of decoding")
+    parser.add_argument("--beam-size", type=int, required=True, help="of modified_beam_search")
     args = parser.parse_args(argv)
     recognizers = {
         (kind, method): make_recognizer(args.folder, kind, method, args.beam_size)

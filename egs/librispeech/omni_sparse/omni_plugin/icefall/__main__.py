@@ -105,8 +105,8 @@ def _todays_word(word: str, command: list[str]) -> str:
     return new + equals + value
 
 
-def main(words: list[str]) -> None:
-    ours, theirs = split(words)
+def main(words: list[str] | None = None) -> None:
+    ours, theirs = split(sys.argv[1:] if words is None else words)
     parser = get_parser()
     ours = [_todays_word(word, ours[:1]) for word in ours]
     args, omni = parser.parse_known_args(ours)
@@ -157,7 +157,7 @@ def _on_subnets(args: argparse.Namespace, theirs: list[str]) -> None:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1:])
+        main()
     except OmniError as e:
         sys.exit(f"error: {e}")
     except PermissionError as e:
