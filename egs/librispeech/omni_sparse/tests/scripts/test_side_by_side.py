@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from tests.support.processes import RECIPE
+from tests.support.run_sh import BASH
 
-BASH = "/bin/bash" if os.path.exists("/bin/bash") else "bash"
 HEAD = 'set -eou pipefail\nfail() { echo "error: $*" >&2; exit 1; }\n'
 HEAD += f". {RECIPE}/side_by_side.sh\n"
 SECONDS = 60  # for what would hang if it were wrong
