@@ -37,11 +37,10 @@ finish_beside() {
 # It looks again and again, since `wait -n` misses one that ended just before it was called, and then
 # waits for another.
 _wait_for_one() {
-  local i running ended=0
+  local i ended=0
   while [ "$ended" -eq 0 ]; do
-    running=" $(jobs -rp | tr '\n' ' ')"
     for i in "${!_pids[@]}"; do
-      if [[ "$running" != *" ${_pids[i]} "* ]]; then
+      if ! kill -0 "${_pids[i]}" 2> /dev/null; then
         wait "${_pids[i]}" || fail "${_names[i]} failed, see its last lines above; what ran beside" \
           "it was stopped and goes on from its last checkpoint when run again"
         unset "_pids[i]" "_names[i]"

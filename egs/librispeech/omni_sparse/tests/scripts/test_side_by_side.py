@@ -2,6 +2,7 @@
 """side_by_side.sh: commands at once, and what run.sh trains that way."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -78,26 +79,35 @@ def test_what_was_never_started_is_not_waited_for(tmp_path):
     assert done.returncode == 0 and done.stdout == "on\n", done.stderr
 
 
-WAITER = """trap 'echo stopped > stopped; exit 1' TERM; echo up > fifo; read -r line < never"""
+# A shell that is told between its announcement and its waiting would not hear it, so: Python.
+WAITER = """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+with open("fifo", "w") as fifo:
+    fifo.write("up")
+signal.sigwait({signal.SIGTERM})
+with open("stopped", "w") as stopped:
+    stopped.write("stopped")
+sys.exit(1)
+"""
+WAIT = shlex.join([sys.executable, "-c", WAITER])
 
 
 def test_one_that_fails_is_named_and_stops_the_others(tmp_path):
-    os.mkfifo(tmp_path / "never")
     done = script(
-        f'start_beside 2 1 good {BASH} -c "{WAITER}"\n'
+        f"start_beside 2 1 good {WAIT}\n"
         "start_beside 2 1 bad sh -c 'cat fifo; exit 3'\nfinish_beside; echo not reached",
         tmp_path,
     )
     assert done.returncode == 1 and "not reached" not in done.stdout
     assert done.stderr.startswith("error: bad failed") and done.stderr.count("\n") == 1
-    assert (tmp_path / "stopped").read_text() == "stopped\n"  # written before stdout was closed
+    assert (tmp_path / "stopped").read_text() == "stopped"  # written before stdout was closed
 
 
 @pytest.mark.parametrize("sent, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_script_leaves_nothing_running(tmp_path, sent, status):
-    os.mkfifo(tmp_path / "never")
     os.mkfifo(tmp_path / "fifo")
-    text = HEAD + f'start_beside 2 1 a {BASH} -c "{WAITER}"\nfinish_beside'
+    text = HEAD + f"start_beside 2 1 a {WAIT}\nfinish_beside"
     with subprocess.Popen(
         [BASH, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE,
         # Who runs the tests may ignore it, and bash cannot trap what was ignored before it began.
