@@ -40,6 +40,7 @@ evaluations=500
 export_system=omni
 export_subnets=
 set=
+quick=false
 package_set=k2
 python=
 dry_run=false
@@ -49,12 +50,12 @@ Usage: ./run.sh [--stage N] [--stop-stage N] [--option value ...]
 
 Without options: the whole recipe on synthetic speech, on the CPU, to tables and plots of word error
 rates: a dense model, a supernet with a sub-network for every size, and a chain of models, each
-pruned from the one before.
+pruned from the one before. With --quick, all of it in minutes, on commands and digits.
 
 Stages (inputs -> outputs; D is the data folder, X that of all experiments, E that of the dense
 model of the first seed: X/dense, or X/dense-seedN where that seed is N)
   -1  environment     packages -> a line for each; installs them if there are none (install.sh)
-   0  corpus          -> D/audio (synthetic) or download/ (LibriSpeech)
+   0  corpus          -> D/audio (synthetic, quick) or download/ (LibriSpeech)
    1  manifests       audio -> D/manifests
    2  MUSAN manifests download/musan -> D/manifests (corpora with musan: true)
    3  features        D/manifests -> D/fbank
@@ -77,8 +78,10 @@ model of the first seed: X/dense, or X/dense-seedN where that seed is N)
                       (stages 12 to 15 are not run without --stop-stage)
 
 What to run on
-  --corpus NAME       synthetic, fsdd, fsdd_all, an4, mini_librispeech, librispeech_100, librispeech,
-                      kaldi, or a YAML file like those of conf/corpus (default: synthetic)
+  --quick             the whole recipe in minutes, on a small corpus; options beside it count. Short for
+                      QUICK_OPTIONS
+  --corpus NAME       synthetic, quick, fsdd, fsdd_all, an4, mini_librispeech, librispeech_100,
+                      librispeech, kaldi, or a YAML file like those of conf/corpus (default: synthetic)
   --fsdd-dir DIR      a checkout of the Free Spoken Digit Dataset (corpus fsdd)
   --an4-dir DIR       what CMU's an4_sphere.tar.gz unpacks to (corpus an4)
   --kaldi-dir DIR     a folder with the Kaldi data directories train, dev and test (corpus kaldi)
@@ -93,7 +96,7 @@ What to run on
                       (default: dense omni chain one_shot)
   --seeds "0 1 2"     each system is trained with each (default: 0)
   --config FILE       model and training settings of all systems (default: what the corpus's file
-                      names: conf/demo.yaml, conf/fsdd.yaml, conf/librispeech.yaml, ...)
+                      names: conf/demo.yaml, conf/quick.yaml, conf/fsdd.yaml, ...)
   --set "training.base_lr=0.002 sparsity.sampler.parts=3"
                       settings in place of what the files say; may be repeated. Sections model and
                       training are those of --config, for all systems. Any other section is that
@@ -142,12 +145,21 @@ Lists take spaces or commas, and switches that are given alone are true.
 EOF
 )
 
+# What --quick stands for: names and values.
+quick_options=(
+  corpus quick
+  decoding_methods greedy_search
+  sweep_methods greedy_search
+)
+
 # No options: those have no underscore in front.
 _caller_dir=$PWD
 _self=$0
 [[ $_self = */* ]] || _self=./$_self
 _old_spellings="levels=subnets"
 _repeatable=set
+_quick=$(printf -- '--%s %s ' "${quick_options[@]}")
+help_message=${help_message/QUICK_OPTIONS/${_quick//_methods/-methods}}
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./parse_options.sh
 . ./side_by_side.sh
@@ -200,6 +212,21 @@ need() {
 
 # The folder of a training, which stage 6 makes, or stage 9.
 need_training() { if [ "$1" = "$exp_dir" ]; then need "$1" 6; else need "$1" 9; fi; }
+
+# The preset, but for what was given.
+was_given() {
+  local i
+  for ((i = 0; i < ${#_given[@]}; i += 2)); do
+    [ "${_given[i]}" != "$1" ] || return 0
+  done
+  return 1
+}
+if $quick; then
+  for ((i = 0; i < ${#quick_options[@]}; i += 2)); do
+    was_given "${quick_options[i]}" ||
+      printf -v "${quick_options[i]}" '%s' "${quick_options[i + 1]}"
+  done
+fi
 
 in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
@@ -385,7 +412,7 @@ check_settings
 if in_stages 0; then
   log "Stage 0: corpus $corpus_name"
   case $source in
-    synthetic) run python3 -m local.prepare_synthetic --data-dir "$data_dir" --nj "$nj" ;;
+    synthetic) run python3 -m local.prepare_synthetic "${data_options[@]}" --nj "$nj" ;;
     fsdd | an4 | kaldi) log "the sound is there already" ;;
     librispeech)
       run python3 -m local.download --corpus "$corpus" --download-dir "$dl_dir"
@@ -403,7 +430,7 @@ if in_stages 1; then
   case $source in
     synthetic)
       need "$data_dir/audio/train" 0
-      run python3 -m local.prepare_synthetic_manifests --data-dir "$data_dir"
+      run python3 -m local.prepare_synthetic_manifests "${data_options[@]}"
       ;;
     fsdd)
       run python3 -m local.prepare_fsdd "${data_options[@]}" --fsdd-dir "$fsdd_dir"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 1 of the corpus `synthetic`: manifests of the audio that stage 0 spoke.
+"""Stage 1 of the corpora `synthetic` and `quick`: manifests of the audio that stage 0 spoke.
 
 Usage:
   python3 -m local.prepare_synthetic_manifests --data-dir data/synthetic
+  python3 -m local.prepare_synthetic_manifests --corpus quick --data-dir data/quick
 """
 
 from __future__ import annotations
@@ -22,23 +23,25 @@ from local.synthetic.corpus import COMPLETE
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=Path("data/synthetic"),
-        help="its folder audio is read (default data/synthetic)",
+        "--corpus", default="synthetic", help="synthetic or quick (default synthetic)"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, help="its folder audio is read (default data/<corpus>)"
     )
     args = parser.parse_args()
-    if not (args.data_dir / "audio" / COMPLETE).exists():
+    corpus = load_corpus(args.corpus)
+    data_dir = args.data_dir or Path("data") / corpus.name
+    if not (data_dir / "audio" / COMPLETE).exists():
         raise RecipeError(
-            f"{args.data_dir}/audio: the speech is missing or not complete; make it with "
+            f"{data_dir}/audio: the speech is missing or not complete; make it with "
             "run.sh --stage 0"
         )
-    for split in load_corpus("synthetic").splits:
-        transcripts = sorted((args.data_dir / "audio" / split).glob("shard-*.tsv"))
+    for split in corpus.splits:
+        transcripts = sorted((data_dir / "audio" / split).glob("shard-*.tsv"))
         recordings, supervisions = [], []
         for line in (line for path in transcripts for line in path.read_text().splitlines()):
             name, speaker, relative, text = line.split("\t")
-            recording = Recording.from_file(args.data_dir / "audio" / relative, recording_id=name)
+            recording = Recording.from_file(data_dir / "audio" / relative, recording_id=name)
             recordings.append(recording)
             supervisions.append(
                 SupervisionSegment(
@@ -51,7 +54,7 @@ def main() -> None:
                     language="English",
                 )
             )
-        paths = manifest_paths(args.data_dir, "synthetic", split)
+        paths = manifest_paths(data_dir, corpus.prefix, split)
         write_if_other(recordings, paths.recordings)
         write_if_other(supervisions, paths.supervisions)
 

@@ -102,7 +102,7 @@ def _from_yaml(path: Path) -> Corpus:
     values = {key: _checked(path, key, value) for key, value in raw.items()}
     if values.get("source") == "synthetic" and path.parent.resolve() != CONF_DIR:
         raise RecipeError(
-            f"{path}: source synthetic is that of conf/corpus/synthetic.yaml alone; leave it out "
+            f"{path}: source synthetic is that of the corpora in conf/corpus alone; leave it out "
             "and put manifests of your own into the data folder"
         )
     return Corpus(name=path.stem, **values)

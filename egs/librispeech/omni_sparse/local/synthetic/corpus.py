@@ -18,7 +18,7 @@ import yaml
 from emformer.errors import RecipeError
 from local.synthetic.espeak import Espeak, Voice
 from local.synthetic.grammar import Grammar, draw_sentences
-from local.synthetic.noise import add_noise
+from local.synthetic.noise import add_noise, draw_pause
 from local.synthetic.resample import resample
 
 SAMPLING_RATE = 16000
@@ -27,22 +27,36 @@ SAMPLING_RATE = 16000
 SHARD_SIZE = 200
 # Name of the file in the audio folder that says that all splits are spoken.
 COMPLETE = "complete"
-SPEAKERS = Path(__file__).with_name("speakers.yaml")
+
+
+def corpus_dir(name: str) -> Path:
+    """Where ``grammar.yaml`` and ``speakers.yaml`` of a corpus of conf/corpus lie."""
+    here = Path(__file__).parent
+    return here if name == "synthetic" else here / name
+
+
+def read_speakers(folder: Path) -> dict[str, dict]:
+    """Split -> who speaks in it, how noisily, and how many utterances."""
+    return yaml.safe_load((folder / "speakers.yaml").read_text())
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One planned recording."""
+    """One planned recording: ``spoken`` is its text as the synthesizer is given it."""
 
     id: str
     speaker: str
     text: str
+    spoken: str
     voice: Voice
     snr_db: float
+    pauses: bool
     seed: int
 
 
-def plan_corpus(sizes: dict[str, int], seed: int) -> dict[str, list[Utterance]]:
+def plan_corpus(
+    sizes: dict[str, int], seed: int, folder: Path | None = None
+) -> dict[str, list[Utterance]]:
     """What is said by whom in each split.
 
     All sets but training hold whole clauses, each once, and none of them is in another set.
@@ -50,18 +64,23 @@ def plan_corpus(sizes: dict[str, int], seed: int) -> dict[str, list[Utterance]]:
 
     Args:
       sizes: Split name -> number of utterances.
-      seed: The plan is a function of ``sizes`` and ``seed`` alone. Test and dev splits are drawn
-        first, so that they do not change with the size of the training split; split ``search``
-        last, so that it changes none of the others.
+      seed: The plan is a function of ``sizes``, ``seed`` and the folder's files alone. Test and
+        dev splits are drawn first, so that they do not change with the size of the training split;
+        split ``search`` last, so that it changes none of the others.
+      folder: See :func:`corpus_dir`; default: that of the corpus ``synthetic``.
+
+    Raises:
+      RecipeError: No speakers are known for a split, or its sentences are too few.
     """
-    grammar = Grammar.load()
-    settings = yaml.safe_load(SPEAKERS.read_text())
+    folder = folder or corpus_dir("synthetic")
+    grammar = Grammar.load(folder / "grammar.yaml")
+    settings = read_speakers(folder)
     held_out: set[str] = set()
     plan = {}
     order = {"train": 1, "search": 2}
     for split in sorted(sizes, key=lambda name: (order.get(name, 0), name)):
         if split not in settings:
-            raise RecipeError(f"{SPEAKERS}: no speakers for split {split!r}")
+            raise RecipeError(f"{folder}/speakers.yaml: no speakers for split {split!r}")
         rng = random.Random(f"{seed} {split}")
         if split == "train":
             sentences = draw_sentences(grammar, sizes[split], rng, held_out, repeat=True)
@@ -70,12 +89,15 @@ def plan_corpus(sizes: dict[str, int], seed: int) -> dict[str, list[Utterance]]:
         # What comes later says none of it; only training repeats itself.
         held_out.update(sentences)
         plan[split] = [
-            _utterance(split, i, text, settings[split], rng) for i, text in enumerate(sentences)
+            _utterance(split, i, text, grammar.to_speak(text), settings[split], rng)
+            for i, text in enumerate(sentences)
         ]
     return plan
 
 
-def _utterance(split: str, index: int, text: str, settings: dict, rng: random.Random) -> Utterance:
+def _utterance(
+    split: str, index: int, text: str, spoken: str, settings: dict, rng: random.Random
+) -> Utterance:
     accent, variant = rng.choice(settings["accents"]), rng.choice(settings["variants"])
     voice = Voice(
         name=f"{accent}+{variant}",
@@ -88,8 +110,10 @@ def _utterance(split: str, index: int, text: str, settings: dict, rng: random.Ra
         id=f"{speaker}-{split}-{index:05d}",
         speaker=speaker,
         text=text,
+        spoken=spoken,
         voice=voice,
         snr_db=rng.uniform(*settings["snr_db"]),
+        pauses=settings.get("pauses", False),
         seed=rng.getrandbits(31),
     )
 
@@ -134,14 +158,18 @@ def _speak_shard(out_dir: Path, task: tuple[list[Utterance], Path]) -> None:
 def render(espeak: Espeak, utterance: Utterance) -> np.ndarray:
     """Samples of one utterance at 16 kHz, float32, of shape ``(num_samples,)``."""
     espeak.seed(utterance.seed)
-    speech = espeak.say(utterance.text.lower(), utterance.voice)
+    speech = espeak.say(utterance.spoken, utterance.voice)
     speech = resample(speech, espeak.sampling_rate, SAMPLING_RATE)
-    return add_noise(speech, utterance.snr_db, np.random.default_rng(utterance.seed))
+    rng = np.random.default_rng(utterance.seed)
+    if not utterance.pauses:
+        return add_noise(speech, utterance.snr_db, rng)
+    before, after = (round(draw_pause(rng) * SAMPLING_RATE) for _ in range(2))
+    return add_noise(speech, utterance.snr_db, rng, before, after)
 
 
-def fingerprint(sizes: dict[str, int], seed: int) -> str:
+def fingerprint(sizes: dict[str, int], seed: int, folder: Path | None = None) -> str:
     """Identifies what is in a corpus: its plan's inputs and the files that shape it."""
-    folder = Path(__file__).parent
-    files = sorted(p for suffix in ("py", "yaml") for p in folder.glob(f"*.{suffix}"))
+    here = Path(__file__).parent
+    files = sorted([*here.glob("*.py"), *(folder or here).glob("*.yaml")])
     text = repr(sorted(sizes.items())) + str(seed) + "".join(f.read_text() for f in files)
     return f"{zlib.crc32(text.encode()):08x}"

@@ -20,6 +20,7 @@ class Grammar:
       rules: Symbol -> alternatives; an alternative is ``"[weight*] token token ..."``.
       words: Symbol -> words separated by white space.
       start: The symbol a sentence starts from.
+      spoken: Word -> how a synthesizer must read it, where it would say it otherwise.
 
     Example:
       >>> g = Grammar({"SENTENCE": ["a WHAT"]}, {"WHAT": "dog"})
@@ -27,8 +28,11 @@ class Grammar:
       'A DOG'
     """
 
-    def __init__(self, rules: dict, words: dict, start: str = "SENTENCE") -> None:
+    def __init__(
+        self, rules: dict, words: dict, start: str = "SENTENCE", spoken: dict | None = None
+    ) -> None:
         self.start = start
+        self._spoken = {str(k).upper(): str(v) for k, v in (spoken or {}).items()}
         self._options: dict[str, tuple[list[list[str]], list[int]]] = {}
         for symbol, alternatives in rules.items():
             parsed = [_parse(str(alternative)) for alternative in alternatives]
@@ -48,7 +52,7 @@ class Grammar:
         """
         try:
             data = yaml.safe_load(Path(path).read_text())
-            return cls(data["rules"], data["words"])
+            return cls(data["rules"], data["words"], spoken=data.get("spoken"))
         # Of YAML with another layout: TypeError, AttributeError, ValueError, IndexError.
         except (OSError, LookupError, TypeError, AttributeError, ValueError, yaml.YAMLError) as e:
             reason = " ".join(f"{type(e).__name__} {e}".split())
@@ -65,6 +69,10 @@ class Grammar:
     def sentence(self, rng: random.Random, start: str | None = None) -> str:
         """One random sentence from ``start``, upper case as in LibriSpeech."""
         return " ".join(self._expand(start or self.start, rng)).upper()
+
+    def to_speak(self, sentence: str) -> str:
+        """What a synthesizer is given for a sentence, lower case."""
+        return " ".join(self._spoken.get(word, word.lower()) for word in sentence.split())
 
     def _expand(self, token: str, rng: random.Random) -> list[str]:
         if token not in self._options:

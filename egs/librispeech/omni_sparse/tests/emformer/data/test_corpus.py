@@ -18,7 +18,7 @@ def test_shipped_corpora_load_and_keep_training_apart(name):
 
 def test_the_promised_corpora_are_there():
     promised = {"synthetic", "fsdd", "an4", "mini_librispeech", "librispeech", "librispeech_100"}
-    promised |= {"kaldi"}
+    promised |= {"kaldi", "quick", "spelled"}
     assert promised <= set(known_corpora())
 
 

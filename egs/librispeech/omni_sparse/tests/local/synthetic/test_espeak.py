@@ -2,15 +2,15 @@
 """Speech of espeak-ng."""
 
 import builtins
+import dataclasses
 
 import numpy as np
 import pytest
-import yaml
 
 from emformer.errors import RecipeError
 from local.synthetic import corpus as synthetic
 from local.synthetic import espeak
-from local.synthetic.corpus import SPEAKERS, render
+from local.synthetic.corpus import corpus_dir, plan_corpus, read_speakers, render
 from local.synthetic.espeak import Espeak, Voice
 
 
@@ -36,8 +36,9 @@ def test_an_unknown_variant_is_named(library):
         library.say("the dog", Voice("en-us+nobody"))
 
 
-def test_all_voices_of_the_corpus_are_known(library):
-    for settings in yaml.safe_load(SPEAKERS.read_text()).values():
+@pytest.mark.parametrize("name", ["synthetic", "quick", "spelled"])
+def test_all_voices_of_a_corpus_are_known(library, name):
+    for settings in read_speakers(corpus_dir(name)).values():
         first, *_ = settings["accents"]
         names = [f"{first}+{variant}" for variant in settings["variants"]]
         for name in [*settings["accents"], *names]:
@@ -68,3 +69,10 @@ def test_an_utterance_is_at_16_khz(library, plan):
     samples = render(library, plan["train"][0])
     assert samples.dtype == np.float32
     assert 0.3 < len(samples) / synthetic.SAMPLING_RATE < 20
+
+
+def test_a_recording_with_pauses_is_longer(library):
+    folder = corpus_dir("spelled")
+    (utterance,) = plan_corpus({"dev": 1}, 0, folder)["dev"]
+    without = render(library, dataclasses.replace(utterance, pauses=False))
+    assert len(render(library, utterance)) > len(without)

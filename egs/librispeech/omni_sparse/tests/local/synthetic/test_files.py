@@ -111,6 +111,18 @@ def test_the_corpus_is_a_function_of_the_seed(tmp_path, monkeypatch, capsys):
     assert not {x.tobytes() for x in a.values()} & {x.tobytes() for x in c.values()}
 
 
+def test_a_folder_of_synthetic_is_not_one_of_quick(tmp_path, monkeypatch, capsys):
+    run(monkeypatch, prepare_synthetic, "--data-dir", tmp_path, *sizes())
+    small = ["--num-train=3", "--num-dev=2", "--num-test=2", "--nj=1"]
+    with pytest.raises(RecipeError, match="holds another synthetic corpus"):
+        run(monkeypatch, prepare_synthetic, "--corpus", "quick", "--data-dir", tmp_path, *small)
+
+
+def test_a_corpus_that_is_not_spoken_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(RecipeError, match="--corpus fsdd: it is not spoken by espeak-ng"):
+        run(monkeypatch, prepare_synthetic, "--corpus", "fsdd", "--data-dir", tmp_path / "data")
+
+
 def test_a_folder_of_another_corpus_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     run(monkeypatch, prepare_synthetic, "--data-dir", tmp_path, *sizes())
     before = audio(tmp_path / "audio")
@@ -131,7 +143,7 @@ def test_sizes_that_make_no_sense_are_refused(tmp_path, monkeypatch, option):
 
 def test_too_large_a_corpus_is_refused_before_anything_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        synthetic.Grammar, "load", lambda: Grammar({"SENTENCE": ["a WHAT"]}, {"WHAT": "dog cat"})
+        synthetic.Grammar, "load", lambda _: Grammar({"SENTENCE": ["a WHAT"]}, {"WHAT": "dog cat"})
     )
     with pytest.raises(RecipeError, match="only . new sentences"):
         run(monkeypatch, prepare_synthetic, "--data-dir", tmp_path / "data", *sizes())

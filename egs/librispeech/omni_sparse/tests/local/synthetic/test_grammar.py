@@ -73,3 +73,9 @@ def test_a_word_that_stands_twice_is_not_twice_as_likely():
     grammar = Grammar({"SENTENCE": ["WHAT"]}, {"WHAT": "dog dog dog cat"})
     rng = random.Random(0)
     assert sum(grammar.sentence(rng) == "DOG" for _ in range(2000)) == pytest.approx(1000, abs=90)
+
+
+def test_a_word_is_spoken_as_the_grammar_says(grammar_file):
+    grammar_file.write_text("rules: {SENTENCE: [a b]}\nwords: {X: y}\nspoken: {a: ay}\n")
+    grammar = Grammar.load(grammar_file)
+    assert grammar.to_speak(grammar.sentence(random.Random(0))) == "ay b"

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from local.synthetic.noise import add_noise, coloured_noise
+from local.synthetic.noise import add_noise, coloured_noise, draw_pause
 from local.synthetic.resample import resample
 
 
@@ -32,6 +32,30 @@ def test_the_peak_is_between_minus_12_and_minus_1_db():
     for seed in range(20):
         peak = np.abs(add_noise(speech, 20.0, np.random.default_rng(seed))).max()
         assert 10 ** (-12 / 20) - 1e-3 <= peak <= 10 ** (-1 / 20) + 1e-3
+
+
+def test_speech_begins_and_ends_where_it_should():
+    speech = np.ones(8000, np.float32)
+    for seed in range(20):
+        mixed = add_noise(speech, 40.0, np.random.default_rng(seed), before=3000, after=500)
+        loud = np.flatnonzero(mixed > 0.5 * mixed.max())
+        assert (loud[0], loud[-1], len(mixed)) == (3000, 10999, 11500)
+
+
+def test_noise_goes_on_in_three_quarters_of_the_pauses():
+    speech = np.ones(800, np.float32)
+    gated = [
+        not add_noise(speech, 20.0, np.random.default_rng(seed), 100, 100)[[*range(100), -1]].any()
+        for seed in range(400)
+    ]
+    assert 0.2 < np.mean(gated) < 0.3
+
+
+def test_pauses_are_short_but_some_are_longer_than_the_encoder_sees():
+    rng = np.random.default_rng(0)
+    pauses = np.array([draw_pause(rng) for _ in range(4000)])
+    assert 0 <= pauses.min() < 0.01 and 1.4 < pauses.max() <= 1.5
+    assert np.mean(pauses < 0.3) == pytest.approx(0.8, abs=0.02)
 
 
 @pytest.mark.parametrize("slope, fall", [(0.0, 0.0), (1.0, 3.0), (2.0, 6.0)])

@@ -4,11 +4,10 @@
 import re
 
 import pytest
-import yaml
 
 from emformer.errors import RecipeError
 from local.synthetic import corpus as synthetic
-from local.synthetic.corpus import SPEAKERS, fingerprint, plan_corpus
+from local.synthetic.corpus import corpus_dir, fingerprint, plan_corpus, read_speakers
 from local.synthetic.grammar import Grammar
 from tests.support.synthetic_plan import HELD_OUT, SIZES
 
@@ -54,7 +53,7 @@ def test_no_variant_of_a_held_out_split_is_heard_in_training(plan):
         split: {u.voice.name.split("+")[1].lower() for u in utterances}
         for split, utterances in plan.items()
     }
-    listed = yaml.safe_load(SPEAKERS.read_text())
+    listed = read_speakers(corpus_dir("synthetic"))
     for split in HELD_OUT:
         assert not variants[split] & variants["train"]
         both = {v.lower() for v in listed[split]["variants"]}
@@ -62,7 +61,7 @@ def test_no_variant_of_a_held_out_split_is_heard_in_training(plan):
 
 
 def test_no_variant_of_a_test_split_is_heard_in_another():
-    listed = yaml.safe_load(SPEAKERS.read_text())
+    listed = read_speakers(corpus_dir("synthetic"))
     for split in ("test-clean", "test-other"):
         others = {v.lower() for s, at in listed.items() if s != split for v in at["variants"]}
         assert not {v.lower() for v in listed[split]["variants"]} & others
@@ -101,3 +100,39 @@ def test_the_fingerprint_takes_no_notice_of_an_editors_leftovers(tmp_path, monke
     before = fingerprint(SIZES, 0)
     (tmp_path / ".corpus.py.swp").write_bytes(b"\xff\xfe\x00")
     assert fingerprint(SIZES, 0) == before
+
+
+# The small corpora.
+
+
+@pytest.fixture(scope="module", params=["quick", "spelled"])
+def small_plan(request):
+    folder = corpus_dir(request.param)
+    sizes = {split: at["utterances"] for split, at in read_speakers(folder).items()}
+    return plan_corpus(sizes, 0, folder)
+
+
+def test_no_sentence_of_a_small_test_is_said_in_training(small_plan):
+    texts = {split: {u.text for u in said} for split, said in small_plan.items()}
+    assert len(texts["test-clean"]) == len(small_plan["test-clean"]) >= 150
+    assert not texts["test-clean"] & (texts["train"] | texts["dev"])
+
+
+def test_a_small_test_has_voices_of_its_own(small_plan):
+    voices = {split: {u.voice.name.lower() for u in said} for split, said in small_plan.items()}
+    assert not voices["test-clean"] & (voices["train"] | voices["dev"])
+
+
+def test_every_word_of_a_small_test_is_said_in_training(small_plan):
+    words = {split: {w for u in said for w in u.text.split()} for split, said in small_plan.items()}
+    assert words["test-clean"] <= words["train"]
+
+
+def test_recordings_have_pauses_where_the_speakers_file_says_so(plan):
+    assert not any(u.pauses for said in plan.values() for u in said)
+    folder = corpus_dir("spelled")
+    assert all(u.pauses for said in plan_corpus({"dev": 5}, 0, folder).values() for u in said)
+
+
+def test_corpora_of_other_folders_have_other_fingerprints():
+    assert fingerprint(SIZES, 0) != fingerprint(SIZES, 0, corpus_dir("quick"))
