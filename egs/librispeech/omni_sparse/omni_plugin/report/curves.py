@@ -67,7 +67,7 @@ def curves_figure(
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for axes in grid[:, 0]:
-            axes.set_ylabel(ylabel)
+            axes.set_ylabel(ylabel, multialignment="center")
         # Only now that the shared scale is known.
         figure.draw_without_rendering()
         for axes, curves in zip(grid.flat, panels.values(), strict=False):

@@ -12,6 +12,7 @@ import pytest
 
 from omni_plugin.report import Point, curves_figure, heat_map_figure, save, wer_figure
 from omni_plugin.report.curves import Curve, shades, spread
+from omni_plugin.report.dark import contrast
 from omni_plugin.report.heat_map import HeatMap
 from omni_plugin.report.style import Style, styles
 from omni_plugin.report.wer_plot import scale
@@ -208,6 +209,14 @@ def test_a_heat_map_shows_and_writes_its_values():
     assert [t.get_text() for t in axes.get_yticklabels()] == list(MAP.rows)
     assert [t.get_text() for t in axes.get_xticklabels()] == list(MAP.columns)
     assert axes.images[0].get_clim() == (0, 1)
+
+
+@pytest.mark.parametrize("value", np.linspace(0, 1, 21))
+def test_figures_of_a_heat_map_can_be_read_on_their_cells(value):
+    figure = heat_map_figure({"omni": HeatMap(["layer 1"], ["a"], [[value]])})
+    axes = figure.axes[0]
+    cell = matplotlib.colors.to_hex(axes.images[0].cmap(value))
+    assert contrast(matplotlib.colors.to_hex(axes.texts[0].get_color()), cell) >= 4.5
 
 
 def test_equal_maps_share_a_panel():
