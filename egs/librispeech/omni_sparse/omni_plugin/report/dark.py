@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures for dark pages: the same SVG, in colours that can be told from a dark background."""
+"""Colours that can be read, on light and on dark pages; and figures for dark ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ KEPT = "on-colour"
 
 # W3C, "Web Content Accessibility Guidelines 2.1" (2018), 1.4.3: enough for small text.
 _CONTRAST = 4.5
+_MIDDLE = 0.18  # luminance from which on black can be read better than white
 _GREY = 0.04  # largest difference between the parts of a colour that has no hue
 _COLOUR = re.compile(r"\b(fill|stroke): (#[0-9a-f]{6})\b")
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -54,9 +55,20 @@ def dark_colour(colour: str) -> str:
         share = sum(parts) / 3
         ends = zip(_parts(INK), _parts(PAPER), strict=True)
         return _text([ink + share * (paper - ink) for ink, paper in ends])
+    return readable(colour, PAPER)
+
+
+def readable(colour: str, paper: str = "#ffffff") -> str:
+    """A colour as text on a background: as it is, or lighter or darker until it can be read.
+
+    >>> readable("#0072b2"), readable("#ffa500")
+    ('#0072b2', '#a36a00')
+    """
+    parts = _parts(colour)
     hue, lightness, saturation = colorsys.rgb_to_hls(*parts)
-    while contrast(_text(parts), PAPER) < _CONTRAST:
-        lightness = min(1.0, lightness + 0.01)
+    step = 0.01 if _luminance(paper) < _MIDDLE else -0.01
+    while contrast(_text(parts), paper) < _CONTRAST:
+        lightness = min(1.0, max(0.0, lightness + step))
         parts = colorsys.hls_to_rgb(hue, lightness, saturation)
     return _text(parts)
 

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from omni_plugin.report import for_dark, heat_map_figure, save, styles
-from omni_plugin.report.dark import INK, KEPT, PAPER, contrast, dark_colour
+from omni_plugin.report.dark import INK, KEPT, PAPER, contrast, dark_colour, readable
 from omni_plugin.report.heat_map import HeatMap
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg">{}</svg>'
@@ -37,6 +37,12 @@ def test_every_colour_of_a_line_can_be_read(colour):
 @pytest.mark.parametrize("colour", ["#0072b2", "#882255", "#332288", "#56b4e9"])
 def test_a_colour_keeps_its_hue(colour):
     assert hue(dark_colour(colour)) == pytest.approx(hue(colour), abs=0.02)
+
+
+@pytest.mark.parametrize("colour", sorted({style.colour for style in styles(SYSTEMS).values()}))
+@pytest.mark.parametrize("paper", ["#ffffff", PAPER, "#777777", "#808080"])
+def test_text_in_any_colour_can_be_read_on_any_paper(colour, paper):
+    assert contrast(readable(colour.lower(), paper), paper) >= ENOUGH
 
 
 def test_a_colour_that_can_be_read_stays():

@@ -270,6 +270,18 @@ def test_spread_heights_keep_their_order_and_distance(heights):
     assert all(place >= 1.0 for place in spread(heights, 2.0, lowest=1.0))
 
 
+def test_names_of_curves_can_be_read():
+    (axes,) = curves_figure({"omni": CURVES}, "loss", names="sparsity").axes
+    colours = [matplotlib.colors.to_hex(text.get_color()) for text in axes.texts]
+    assert len(colours) == 3 and all(contrast(one, "#ffffff") >= 4.5 for one in colours)
+
+
+def test_figures_at_the_edge_can_be_read():
+    _, (axes,) = wer_axes("clean")
+    colours = [matplotlib.colors.to_hex(text.get_color()) for text in axes.texts]
+    assert len(colours) == 2 and all(contrast(one, "#ffffff") >= 4.5 for one in colours)
+
+
 def test_shades_go_from_dark_to_light():
     light = [sum(matplotlib.colors.to_rgb(colour)) for colour in shades(5)]
     assert light == sorted(light) and len(set(light)) == 5
