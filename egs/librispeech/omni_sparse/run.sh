@@ -68,7 +68,7 @@ model of the first seed: X/dense, or X/dense-seedN where that seed is N)
    9  systems         D/fbank, D/lang_bpe_<V> -> X/*/epoch-N.pt: all others, such as a supernet,
                       which is one training for every sparsity
   10  sweep           X/*/epoch-N.pt -> X/*/results.jsonl: every size of every system
-  11  report          X/*/results.jsonl -> X/RESULTS.md and plots
+  11  report          X/*/results.jsonl -> X/RESULTS.md and plots, all in one as X/report.html
   12  search          X/omni/epoch-N.pt -> X/omni/search/front.json, front.md and plots: the best
                       sub-network of every size
   13  export          X/omni/epoch-N.pt -> X/omni/export/*: sub-networks as plain checkpoints,
@@ -124,7 +124,7 @@ Sweep and report
                       system validates)
   --sweep-methods "greedy_search modified_beam_search"
   --sweep-modes "simulated chunk-wise"  (default: chunk-wise)
-  --report-dir DIR    of RESULTS.md and its plots (default: X)
+  --report-dir DIR    of RESULTS.md, report.html and plots (default: X)
 
 Search
   --search-system omni  a file of conf/systems (or of your own) whose supernet is searched
@@ -650,7 +650,7 @@ if in_stages 11; then
   folders=()
   for_each_run report_run
   run python3 -m omni_emformer.report --exp-dirs "${folders[@]}" --out "$report_dir"
-  finished "Stage 11 done: $report_dir/RESULTS.md. What to try next:
+  finished "Stage 11 done: $report_dir/RESULTS.md, and report.html for a browser. What to try next:
     $(same_call 6) --seeds \"0 1 2\"       other seeds
     $(same_call 9) --systems \"dense omni pruned small_dense\"   the comparison
     $(same_call 9) --systems \"dense omni MY.yaml one_shot\"     a system of your own

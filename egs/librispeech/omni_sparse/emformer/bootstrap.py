@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How sure is a WER, and a difference of two.
 
-    python3 -m emformer.bootstrap recogs-A.txt              # a WER and its interval
-    python3 -m emformer.bootstrap recogs-A.txt recogs-B.txt # also B - A on the same utterances
+python3 -m emformer.bootstrap recogs-A.txt              # a WER and its interval
+python3 -m emformer.bootstrap recogs-A.txt recogs-B.txt # also B - A on the same utterances
 """
 
 import argparse

@@ -127,9 +127,7 @@ class Transducer(nn.Module):
                 rnnt_type=rnnt_type,
                 reduction="none",
             )
-        return TransducerOutput(
-            simple_loss, pruned_loss, ranges, logits, encoder_out, encoder_lens
-        )
+        return TransducerOutput(simple_loss, pruned_loss, ranges, logits, encoder_out, encoder_lens)
 
     # What decoding needs.
 

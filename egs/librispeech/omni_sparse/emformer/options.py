@@ -51,8 +51,6 @@ class Parser(argparse.ArgumentParser):
         return new + equals + value
 
 
-
-
 def start_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 

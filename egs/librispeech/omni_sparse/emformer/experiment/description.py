@@ -51,6 +51,26 @@ def describe_experiment(exp_dir: Path, config: Config) -> None:
     os.replace(part, exp_dir / "run.sh")
 
 
+def read_environment(exp_dir: Path) -> dict[str, str]:
+    """``git_revision`` and versions of what trained; empty where nothing tells them."""
+    try:
+        found = json.loads((exp_dir / "environment.json").read_text())
+        return {name: str(value) for name, value in found.items() if value is not None}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def training_command(exp_dir: Path) -> list[str]:
+    """The last line of run.sh, with ``python3`` for the path of an interpreter; none without it."""
+    try:
+        words = shlex.split((exp_dir / "run.sh").read_text().splitlines()[-1])
+    except (OSError, IndexError, ValueError):
+        return []
+    if words and Path(words[0]).name.startswith("python"):
+        words[0] = "python3"
+    return [shlex.join(words)]
+
+
 def _launcher() -> list[str]:
     """torchrun as this process was started by it, or nothing."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:

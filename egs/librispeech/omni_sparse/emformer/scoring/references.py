@@ -66,9 +66,7 @@ def with_newest_references(exp_dir: Path, results: Sequence[Result]) -> list[Res
     """
     newest = {r.split: r.references for r in results if r.references}
     kept = [
-        r
-        for r in results
-        if r.split not in newest or references_of(exp_dir, r) == newest[r.split]
+        r for r in results if r.split not in newest or references_of(exp_dir, r) == newest[r.split]
     ]
     if len(kept) < len(results):
         splits = sorted({r.split for r in results} & newest.keys())

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from emformer.errors import RecipeError
+from emformer.experiment.description import read_environment, training_command
 from emformer.experiment.metrics_log import read_records
 from emformer.scoring.bootstrap import errors_of
 from emformer.scoring.references import (
@@ -68,13 +67,19 @@ class Experiment:
     def newest(self) -> Result:
         return self.results[-1]
 
+    @functools.cached_property
+    def _environment(self) -> dict[str, str]:
+        return read_environment(self.folder)
+
     @property
     def revision(self) -> str:
         """Of the code that trained it."""
-        try:
-            return str(json.loads((self.folder / "environment.json").read_text())["git_revision"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return "unknown"
+        return self._environment.get("git_revision", "unknown")
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of Python and the packages that trained it; empty where nothing tells them."""
+        return {k: v for k, v in self._environment.items() if k != "git_revision"}
 
     @property
     def goes_on(self) -> bool:
@@ -87,8 +92,7 @@ class Experiment:
 
     def commands(self) -> list[str]:
         """The commands that trained and swept it."""
-        trained = _training_command(self.folder / "run.sh")
-        return trained + read_sweep(self.folder)["commands"]
+        return training_command(self.folder) + read_sweep(self.folder)["commands"]
 
     def validation(self) -> dict[str, tuple[list[int], list[float]]]:
         """Updates and validation losses by sub-network, as training went: see :func:`losses`."""
@@ -158,14 +162,3 @@ def losses(records: Sequence[dict]) -> dict[str, tuple[list[int], list[float]]]:
         name: (sorted(found[name]), [found[name][update] for update in sorted(found[name])])
         for name in order
     }
-
-
-def _training_command(path: Path) -> list[str]:
-    """The last line of run.sh, with ``python3`` for the path of an interpreter."""
-    try:
-        words = shlex.split(path.read_text().splitlines()[-1])
-    except (OSError, IndexError, ValueError):
-        return []
-    if words and Path(words[0]).name.startswith("python"):
-        words[0] = "python3"
-    return [shlex.join(words)]

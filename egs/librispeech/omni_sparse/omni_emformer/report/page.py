@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from emformer.clock import clock
 from emformer.scoring.results import DENSE
@@ -11,16 +11,24 @@ from omni_emformer.report.claims import ON_PAR, Claims, percent
 from omni_emformer.report.costs import cost_of
 from omni_emformer.report.networks import Ways
 from omni_emformer.report.runs import Runs
+from omni_emformer.report.summary import summary
 from omni_plugin.report import markdown_table, size_table, wer_table
 
 
-def page(runs: Runs, plots: Mapping[Ways, str], more: Mapping[str, str], command: str) -> str:
+def page(
+    runs: Runs,
+    plots: Mapping[Ways, str],
+    more: Mapping[str, str],
+    searches: Sequence[str],
+    command: str,
+) -> str:
     """The whole text.
 
     Args:
       runs: What it reports.
       plots: File of the plot of each way of decoding; empty if there is none.
       more: Files of the plots ``layers`` and ``curves``; empty if there is none.
+      searches: A section each.
       command: What makes the page.
     """
     claims = Claims(runs, next(iter(plots)))
@@ -28,6 +36,7 @@ def page(runs: Runs, plots: Mapping[Ways, str], more: Mapping[str, str], command
     single = [w for w in others if len({(p.system, p.subnet) for p in runs.points(w, False)}) == 1]
     sections = [
         f"# Results: {runs.experiments[0].newest.corpus}",
+        summary(runs, main),
         _head(runs),
         _set_apart(runs),
         _mute(runs, main),
@@ -40,7 +49,8 @@ def page(runs: Runs, plots: Mapping[Ways, str], more: Mapping[str, str], command
         _by_size(claims),
         f"## Size\n\n{_sizes(runs)}",
         _picture("share of zeros in each layer", more["layers"]),
-        _commands(runs, command),
+        *searches,
+        _made(runs, command),
     ]
     return "\n\n".join(filter(None, sections)) + "\n"
 
@@ -222,11 +232,25 @@ def _picture(text: str, plot: str) -> str:
     return f"![{text}]({plot})" if plot else ""
 
 
-def _commands(runs: Runs, command: str) -> str:
+def _made(runs: Runs, command: str) -> str:
+    """How all was made: versions, and the commands, which tell the seeds."""
     lines = []
     for e in runs.experiments:
         systems = list(dict.fromkeys(r.system for r in e.results))
         lines += [f"# {e.folder.name}: {', '.join(systems)}", *e.commands()]
     lines += ["# this page", command]
     text = "```\n" + "\n".join(lines) + "\n```"
-    return f"## Commands\n\n<details><summary>{len(lines)} lines</summary>\n\n{text}\n\n</details>"
+    details = f"<details><summary>{len(lines)} lines</summary>\n\n{text}\n\n</details>"
+    return "\n\n".join(filter(None, ["## Commands", _versions(runs), details]))
+
+
+def _versions(runs: Runs) -> str:
+    """Of Python and packages that trained; with the folders' names where these differ."""
+    found: dict[str, list[str]] = {}
+    for e in runs.experiments:
+        text = ", ".join(f"{name} {version}" for name, version in e.versions.items())
+        if text:
+            found.setdefault(text, []).append(e.folder.name)
+    if len(found) == 1:
+        return f"Trained with {next(iter(found))}."
+    return "\n".join(f"- {', '.join(names)}: trained with {text}" for text, names in found.items())

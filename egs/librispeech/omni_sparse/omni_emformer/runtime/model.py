@@ -78,6 +78,20 @@ def packed_subnets(path: Path) -> list[str]:
         raise _of_no_transducer(path) from e
 
 
+def packed_infos(path: Path) -> list[DecodingInfo]:
+    """What a packed file tells of its sub-networks, in the order of :func:`packed_subnets`.
+
+    Raises:
+      RecipeError: The file is damaged or no such file, or of no transducer.
+    """
+    return [_info(PackedFile(path), name, path) for name in packed_subnets(path)]
+
+
+def _info(file: PackedFile, subnet: str, path: Path) -> DecodingInfo:
+    config = Config.from_dict(file.meta["config"], str(path))
+    return DecodingInfo(config=config, tokens=file.meta["tokens"], **file.meta["infos"][subnet])
+
+
 def load_packed(path: Path, subnet: str) -> tuple[Transducer, DecodingInfo]:
     """A sub-network of a packed file, ready for streaming decoding on the CPU.
 
@@ -94,7 +108,7 @@ def load_packed(path: Path, subnet: str) -> tuple[Transducer, DecodingInfo]:
         tokens, config = file.meta["tokens"], Config.from_dict(file.meta["config"], str(path))
         model = _deployed(make_model(config.model, len(tokens))).eval()
         use_packed(model, file, subnet)
-        info = DecodingInfo(config=config, tokens=tokens, **file.meta["infos"][subnet])
+        info = _info(file, subnet, path)
     except OmniError as e:
         raise RecipeError(str(e)) from e
     except (AttributeError, KeyError, TypeError) as e:

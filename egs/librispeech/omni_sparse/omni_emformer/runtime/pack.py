@@ -8,6 +8,9 @@ Usage:
   python3 -m omni_emformer.runtime.decode --packed small.packed --subnet 0.90 \\
     --exp-dir exp/synthetic/omni
 
+Beside the file goes its model card, FILE.md, unless there is one: sizes, word error rates as far as
+results.jsonl has them, training data, licence, latency, how to run it.
+
 --epoch, --avg and the other options of emformer.decode that say which weights may follow.
 Sub-networks of one supernet share their weights in the file: it takes little more room than the
 densest of them.
@@ -15,6 +18,7 @@ densest of them.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -23,7 +27,9 @@ from pathlib import Path
 from emformer.decoding import options as decode_options
 from emformer.errors import run_main
 from emformer.options import Parser
-from omni_emformer.runtime.model import pack_transducers
+from omni_emformer.cards.card import Origin, write_card
+from omni_emformer.cards.options import add_licence_option
+from omni_emformer.runtime.model import pack_transducers, packed_infos
 from omni_emformer.supernet.options import add_subnets_option, add_system_option, open_subnets
 from omni_plugin.runtime import VALUE_TYPES, PackedFile
 
@@ -35,7 +41,9 @@ def main(argv: Iterable[str] | None = None) -> None:
     parser.add_argument(
         "--values", choices=list(VALUE_TYPES), default="float32", help="default float32"
     )
+    add_licence_option(parser)
     add_system_option(parser)
+    words = sys.argv[1:] if argv is None else list(argv)
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(rest)
     subnets = open_subnets(options, args.system, args.overrides)
@@ -43,6 +51,12 @@ def main(argv: Iterable[str] | None = None) -> None:
     pack_transducers(args.out, [partial(subnets.make, level) for level in chosen], args.values)
     names = ", ".join(PackedFile(args.out).subnets)
     print(f"{args.out}: {args.out.stat().st_size:,} bytes, sub-networks {names}")
+    infos = packed_infos(args.out)
+    command = shlex.join(["python3", "-m", "omni_emformer.runtime.pack", *words])
+    origin = Origin(options.exp_dir, command, args.licence or "")
+    card = args.out.with_name(args.out.name + ".md")
+    written = write_card(card, f"{origin.system} {args.out.name}", infos, [args.out], origin)
+    print(f"{card}: {'its model card' if written else 'there already, and left as it is'}")
 
 
 if __name__ == "__main__":

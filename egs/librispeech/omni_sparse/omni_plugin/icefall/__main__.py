@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs an unmodified icefall recipe under the plugin.
 
-Usage: python3 -m omni_plugin.icefall COMMAND --recipe RECIPE [options] [-- arguments of the recipe]
+Usage: omni-plugin-icefall COMMAND --recipe RECIPE [options] [-- arguments of the recipe]
 
   train     train a supernet by the recipe's train.py
   coverage  say what would be pruned
@@ -9,7 +9,8 @@ Usage: python3 -m omni_plugin.icefall COMMAND --recipe RECIPE [options] [-- argu
   run       run a script of the recipe (decode.py, export.py, ...) on a sub-network
   sweep     run a decoding script at many sparsities and collect results.jsonl
 
-Run it where the recipe's own scripts are run, so that data/ is found.
+Run it where the recipe's own scripts are run, so that data/ is found. pip installs the command;
+python3 -m omni_plugin.icefall is the same.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="omni_plugin.icefall",
+        prog="omni-plugin-icefall",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -155,10 +156,16 @@ def _on_subnets(args: argparse.Namespace, theirs: list[str]) -> None:
     )
 
 
-if __name__ == "__main__":
+def command() -> str | None:
+    """:func:`main` for a command line: a mistake is the line that ``sys.exit`` shall print."""
     try:
         main()
     except OmniError as e:
-        sys.exit(f"error: {e}")
+        return f"error: {e}"
     except PermissionError as e:
-        sys.exit(f"error: {e.filename}: {e.strerror}; choose a folder where you may write")
+        return f"error: {e.filename}: {e.strerror}; choose a folder where you may write"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(command())

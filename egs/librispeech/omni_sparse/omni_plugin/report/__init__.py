@@ -5,6 +5,7 @@ Everything here takes plain records (:class:`Point`, numbers by name) and gives 
 """
 
 from omni_plugin.report.curves import curves_figure
+from omni_plugin.report.dark import for_dark
 from omni_plugin.report.heat_map import heat_map_figure
 from omni_plugin.report.points import Difference, Point
 from omni_plugin.report.style import Style, save, styles
@@ -16,6 +17,7 @@ __all__ = [
     "Point",
     "Style",
     "curves_figure",
+    "for_dark",
     "heat_map_figure",
     "markdown_table",
     "save",

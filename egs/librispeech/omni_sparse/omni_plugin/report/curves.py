@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from omni_plugin.report.dark import readable
 from omni_plugin.report.style import clean, looks
 
 _COLUMNS = 3
-# From dark to light, without the lightest, which is too pale for a line on white.
-_SHADES, _PALEST = "plasma", 0.85
+# From dark to light, without the lightest, which are too pale for a line on white.
+_SHADES, _PALEST = "plasma", 0.75
 _LINE = 12.0  # height of a label, in points
 
 
@@ -62,12 +64,13 @@ def curves_figure(
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
             _panel(axes, curves)
-            axes.set_title(title, fontweight="bold", color=(colours or {}).get(title, "black"))
+            colour = to_hex((colours or {}).get(title, "black"))
+            axes.set_title(title, fontweight="bold", color=readable(colour))
             axes.set_xlabel("updates")
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for axes in grid[:, 0]:
-            axes.set_ylabel(ylabel)
+            axes.set_ylabel(ylabel, multialignment="center")
         # Only now that the shared scale is known.
         figure.draw_without_rendering()
         for axes, curves in zip(grid.flat, panels.values(), strict=False):
@@ -129,7 +132,8 @@ def _label_ends(axes: Axes, curves: Sequence[Curve], title: str) -> None:
         is_at = axes.transData.transform(end)[1] * points
         axes.annotate(
             text, end, xytext=(6, goes_to - is_at), textcoords="offset points", va="center",
-            fontsize=9, color=colour, annotation_clip=False,
+            fontsize=9, color=readable(to_hex(colour)), annotation_clip=False, zorder=6,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
 
 

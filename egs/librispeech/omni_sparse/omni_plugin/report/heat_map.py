@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from omni_plugin.report.dark import KEPT, contrast
 from omni_plugin.report.style import looks
 
 _COLOURS = "Blues"
-_DARK = 0.6  # from this sparsity on, figures are white
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def heat_map_figure(maps: Mapping[str, HeatMap], column_title: str = "sparsity")
         figure = Figure(figsize=(width, height), layout="constrained")
         grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
         for number, (axes, one) in enumerate(zip(grid, panels, strict=True)):
-            image = _panel(axes, one)
+            image = _panel(axes, one, number)
             axes.set_title(", ".join(titles[number]), fontweight="bold")
             axes.set_xlabel(column_title)
         bar = figure.colorbar(image, ax=list(grid), fraction=0.05, pad=0.03)
@@ -61,7 +63,13 @@ def heat_map_figure(maps: Mapping[str, HeatMap], column_title: str = "sparsity")
     return figure
 
 
-def _panel(axes: Axes, one: HeatMap):
+def figure_colour(value: float) -> str:
+    """Black or white: what is read more easily on the colour of a number."""
+    cell = to_hex(colormaps[_COLOURS](value))
+    return max(("#000000", "#ffffff"), key=lambda colour: contrast(colour, cell))
+
+
+def _panel(axes: Axes, one: HeatMap, number: int):
     values = np.array(one.values, dtype=float)  # nan for None, which stays white
     image = axes.imshow(values, cmap=_COLOURS, vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(one.columns)), labels=one.columns)
@@ -69,9 +77,10 @@ def _panel(axes: Axes, one: HeatMap):
     axes.tick_params(length=0)
     for y, row in enumerate(one.values):
         for x, value in enumerate(row):
-            colour = "white" if value is not None and value > _DARK else "0.15"
+            colour = "#000000" if value is None else figure_colour(value)
             shown = "-" if value is None else f"{value:.2f}"
-            axes.text(x, y, shown, ha="center", va="center", fontsize=8.5, color=colour)
+            gid = None if value is None else f"{KEPT}-{number}-{x}-{y}"
+            axes.text(x, y, shown, ha="center", va="center", fontsize=8.5, color=colour, gid=gid)
     for spine in axes.spines.values():
         spine.set_visible(False)
     for edge in range(1, len(one.rows)):

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
+from omni_plugin.report.dark import readable
 from omni_plugin.report.points import Point, splits_of
 from omni_plugin.report.style import Style, clean, looks
 
@@ -127,7 +129,8 @@ def _name_beyond(axes: Axes, points: Sequence[Point], look: Style, row: int) -> 
         )  # fmt: skip
         axes.annotate(
             f"{point.wer:.0f} %", (x, height), xycoords=place, xytext=(5, 0),
-            textcoords="offset points", va="center", fontsize=9, color=look.colour, zorder=6,
+            textcoords="offset points", va="center", fontsize=9, zorder=6,
+            color=readable(to_hex(look.colour)),
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
         )  # fmt: skip
 

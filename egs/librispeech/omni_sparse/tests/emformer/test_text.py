@@ -63,9 +63,7 @@ def tokenizer_of(tmp_path_factory):
 
 def info_of(tokenizer) -> DecodingInfo:
     rule = text_pipeline(tokenizer).rule
-    return DecodingInfo(
-        "", None, symbols(tokenizer), "", 0, 0, 0, 0.0, 0.0, "", normalization=rule
-    )
+    return DecodingInfo("", None, symbols(tokenizer), "", 0, 0, 0, 0.0, 0.0, "", normalization=rule)
 
 
 def scored(tokenizer, texts: list[str]) -> list:

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page on extending a training loop, its example, and the package that they speak of."""
+"""The page on extending a training loop, and its example."""
 
 import importlib.util
-import os
 import re
 import resource
-import shutil
-import subprocess
-import sys
 import textwrap
 from contextlib import nullcontext
 
@@ -15,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-import omni_plugin
 from omni_plugin import OmniError, OmniTraining, SuperNet
 from omni_plugin.sampling import RAMPS, SAMPLERS
 from tests.support.processes import RECIPE, run_python
@@ -141,70 +136,6 @@ def test_the_example_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     again = train("interrupted")
     for name, value in undisturbed.items():
         assert torch.equal(value, again[name]), name
-
-
-# The package.
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The folder that `pip install .` fills, from a copy in which the build leaves its traces."""
-    pytest.importorskip("pip")
-    copied, target = (tmp_path_factory.mktemp(name) for name in ("copied", "target"))
-    (copied / "docs").mkdir()
-    for name in ("pyproject.toml", "docs/torch_model.md", "LICENSE"):
-        shutil.copy(ROOT / name, copied / name)
-    recipe = copied / RECIPE.relative_to(ROOT)
-    for name in ("omni_plugin", "omni_emformer", "emformer", "local"):
-        shutil.copytree(RECIPE / name, recipe / name, ignore=shutil.ignore_patterns("__pycache__"))
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--target", str(target)]
-    done = subprocess.run(
-        [*pip, *options, str(copied)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return target
-
-
-def test_the_package_is_the_plugin_and_nothing_else(installed):
-    names = {path.name for path in installed.iterdir()}
-    assert {name for name in names if not name.endswith(".dist-info")} == {"omni_plugin"}
-    ours = {p.relative_to(RECIPE) for p in (RECIPE / "omni_plugin").rglob("*.py")}
-    assert {p.relative_to(installed) for p in installed.rglob("*.py")} == ours
-
-
-def test_the_package_is_marked_as_typed(installed):
-    assert (installed / "omni_plugin" / "py.typed").exists()
-
-
-def test_the_package_and_the_module_have_one_version(installed):
-    (metadata,) = installed.glob("*.dist-info/METADATA")
-    assert f"\nVersion: {omni_plugin.__version__}\n" in metadata.read_text()
-
-
-def test_the_package_asks_for_torch_alone(installed):
-    (metadata,) = installed.glob("*.dist-info/METADATA")
-    needs = re.findall(r"^Requires-Dist: (.*)$", metadata.read_text(), flags=re.MULTILINE)
-    assert [need for need in needs if "extra ==" not in need] == ["torch>=1.13"]
-
-
-def test_the_package_works_from_anywhere_and_imports_nothing_else(installed, tmp_path):
-    script = textwrap.dedent("""
-        import sys, torch
-        before = set(sys.modules)
-        import omni_plugin, omni_plugin.distillation, omni_plugin.sampling, omni_plugin.sweep
-        supernet = omni_plugin.SuperNet(torch.nn.Linear(16, 16))
-        assert int((supernet.bake(0.5)["weight"] == 0).sum()) == 128
-        others = {name.split(".")[0] for name in set(sys.modules) - before}
-        print(omni_plugin.__file__, sorted(others - set(sys.stdlib_module_names) - {"torch"}))
-    """)
-    env = {**os.environ, "PYTHONPATH": str(installed)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"{installed}/omni_plugin/__init__.py ['omni_plugin']"
 
 
 def test_an_lstm_is_refused_as_the_page_says():

@@ -27,7 +27,7 @@ def add_result(folder: Path, system: str, subnet: str, errors: int, **changes) -
     """A line of results.jsonl, and the texts behind it."""
     split = changes.get("split", "test-clean")
     found = utterances(errors, split)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     counts = count_errors(found)
     recogs = f"streaming/greedy_search/recogs-{split}-{system}-{subnet}.txt"
     (folder / recogs).parent.mkdir(parents=True, exist_ok=True)

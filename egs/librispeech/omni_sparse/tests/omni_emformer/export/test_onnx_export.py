@@ -3,6 +3,7 @@
 
 import json
 import re
+import shlex
 
 import numpy as np
 import onnx
@@ -25,8 +26,11 @@ from omni_emformer.export.onnx_model import load_onnx
 from omni_emformer.export.sherpa import PARTS, decode_by_sherpa
 from omni_emformer.supernet.layer_subnets import LayerSubnets
 from omni_emformer.supernet.subnets import Subnets
+from omni_emformer.transcribe import __main__ as transcribe
+from omni_emformer.transcribe.models import open_models
 from omni_plugin.runtime import PackedFile
 from tests.support import training
+from tests.support.made_up_results import add_result
 from tests.support.processes import RECIPE, run_python
 from tests.support.random_supernets import talkative_selection
 from tests.support.random_weights import save_talkative
@@ -154,7 +158,79 @@ def test_only_the_formats_asked_for_are_written(exp_dir, tmp_path):
     words = ["--exp-dir", str(exp_dir), "--out", str(tmp_path), "--formats", "torchscript"]
     export.main([*words, "--subnets", "0.9"])
     names = {path.name for path in (tmp_path / "0.90").iterdir()}
-    assert names == {"export.json", "torchscript.pt"}
+    assert names == {"export.json", "torchscript.pt", "README.md"}
+
+
+# The model card.
+
+
+def lines_of(folder, language: str, holds: str) -> str:
+    """The card's code block that has a word."""
+    card = (folder / "README.md").read_text()
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", card, re.DOTALL | re.MULTILINE)
+    (lines,) = [lines for kind, lines in found if kind == language and holds in lines]
+    return lines
+
+
+def test_the_card_tells_every_file_and_its_bytes(folder):
+    card = (folder / "README.md").read_text()
+    told = {
+        name: int(n.replace(",", "")) for name, n in re.findall(r"`(\S+)` \| ([\d,]+) \|", card)
+    }
+    assert {"encoder.int8.onnx", "epoch-1.pt", "int8.packed", "tokens.txt"} <= told.keys()
+    assert told == {name: (folder / name).stat().st_size for name in told}
+
+
+def test_the_cards_lines_for_sherpa_onnx_say_what_ours_say(folder, tiny_data):
+    sound = sorted((tiny_data / "audio" / SPLIT).rglob("*.wav"))[0]
+    lines = lines_of(folder, "python", "sherpa_onnx").replace("sound.wav", str(sound))
+    said = run_python("-c", f"import os; os.chdir({str(folder)!r})\n{lines}").stdout
+    samples = np.append(soundfile.read(sound, dtype="float32")[0], np.zeros(16000, "float32"))
+    (text,) = decode_by_sherpa(folder, [("sound", samples)])
+    assert said.split() == text.words and text.words
+
+
+def test_the_cards_lines_for_torch_run_a_chunk(folder):
+    (shape,) = re.findall(r"of shape `\((\d+), (\d+), (\d+)\)`", (folder / "README.md").read_text())
+    lines = lines_of(folder, "python", "torch.jit").replace(
+        "torchscript.pt", f"{folder}/torchscript.pt"
+    )
+    names = {"features": torch.zeros(*map(int, shape))}
+    exec(lines, names)
+    assert names["out"].shape[:2] == (1, 4)  # a chunk's encoder frames
+
+
+def test_the_cards_transcribe_line_is_understood(folder):
+    words = shlex.split(
+        lines_of(folder, "", "omni_emformer.transcribe").replace("FOLDER", str(folder))
+    )
+    assert words[:3] == ["python3", "-m", "omni_emformer.transcribe"]
+    args = transcribe.get_parser().parse_args(words[3:])
+    assert args.audio == ["sound.wav"] and open_models(args)[0].info.subnet == "0.90"
+
+
+def test_the_command_is_told_as_it_was_given(folder, exp_dir):
+    lines = lines_of(folder, "", "omni_emformer.export")
+    assert f"python3 -m omni_emformer.export --exp-dir {exp_dir} --subnets 0 0.9\n" in lines
+
+
+def test_a_card_that_was_edited_stays(exp_dir, tmp_path):
+    words = ["--exp-dir", str(exp_dir), "--out", str(tmp_path), "--formats", "torchscript"]
+    export.main([*words, "--subnets", "0.9"])
+    (tmp_path / "0.90" / "README.md").write_text("mine")
+    export.main([*words, "--subnets", "0.9"])
+    assert (tmp_path / "0.90" / "README.md").read_text() == "mine"
+
+
+def test_a_card_that_was_deleted_is_written_with_the_results_of_today(exp_dir, folder, tmp_path):
+    words = ["--exp-dir", str(exp_dir), "--out", str(tmp_path), "--formats", "torchscript"]
+    export.main([*words, "--subnets", "0.9"])
+    card = tmp_path / "0.90" / "README.md"
+    assert "no results.jsonl has a decoding of these weights" in card.read_text()
+    card.unlink()
+    add_result(tmp_path / "0.90", "pytorch", "0.90", 7, weights=read_info(folder).weights)
+    export.main([*words, "--subnets", "0.9"])
+    assert "| 7.00 [6.00, 8.00] |" in card.read_text()
 
 
 # The check stage.

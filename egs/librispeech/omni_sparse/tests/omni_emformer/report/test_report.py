@@ -19,6 +19,7 @@ from omni_emformer.report.costs import cost_of
 from omni_emformer.report.experiments import losses, read_experiment
 from omni_emformer.report.runs import Runs
 from tests.support.made_up_results import GREEDY, add_result, section, utterances
+from tests.support.read_html import PageReader, svg_of
 
 
 def write_folders(root: Path) -> list[Path]:
@@ -129,6 +130,37 @@ def test_every_plot_it_shows_is_there_as_png_and_svg(page, out):
     for name in shown:
         assert (out / name).stat().st_size > 10_000
         assert (out / name).with_suffix(".svg").exists()
+
+
+def test_html_has_the_pages_tables_and_plots_in_one_file(page, out):
+    read = PageReader((out / "report.html").read_text())
+    svgs = sorted(path.read_text() for path in out.glob("*.svg"))
+    assert svgs and sorted(svg_of(image["src"]) for image in read.of("img")) == svgs
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    rows = [[cell.replace("*", "").strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert read.rows == [row for row in rows if not row[0].startswith(":--")]
+
+
+def test_versions_are_told_once_where_all_are_alike(folders):
+    for folder in folders:
+        about = {"git_revision": "def456", "torch": "1.13.1"}
+        (folder / "environment.json").write_text(json.dumps(about))
+    text = write_report(read(folders), folders[0].parent / "out").read_text()
+    assert text.count("torch 1.13.1") == 1 and "\nTrained with torch 1.13.1.\n" in text
+
+
+def test_versions_that_differ_are_told_with_their_folders(folders):
+    for folder, version in zip(folders, ("1.13.1", "2.1.0"), strict=True):
+        (folder / "environment.json").write_text(json.dumps({"torch": version}))
+    text = write_report(read(folders), folders[0].parent / "out").read_text()
+    assert "- dense: trained with torch 1.13.1\n- omni: trained with torch 2.1.0\n" in text
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_damaged_environment_is_unknown(folders, content):
+    (folders[0] / "environment.json").write_text(content)
+    experiment = read_experiment(folders[0])
+    assert (experiment.revision, experiment.versions) == ("unknown", {})
 
 
 # What counts.

@@ -86,6 +86,23 @@ def test_int8_files_are_smaller_and_load(exp_dir, packed, tmp_path):
     assert info.tail.endswith("_packed-int8")
 
 
+def test_the_card_beside_a_file_is_of_all_its_sub_networks(packed):
+    card = (packed.parent / "m.packed.md").read_text()
+    assert card.startswith("# dense m.packed\n")
+    assert [line.split(" | ")[0][2:] for line in card.splitlines() if "| 0.0 %" in line] == [
+        "dense"
+    ]
+    assert all(f"\n| {subnet} | " in card for subnet in SUBNETS)
+    assert f"| `m.packed` | {packed.stat().st_size:,} |" in card
+
+
+def test_a_card_that_is_there_stays(exp_dir, tmp_path, capsys):
+    (tmp_path / "m.md").write_text("mine")
+    pack(exp_dir, tmp_path / "m", "--subnets", "0.9")
+    assert (tmp_path / "m.md").read_text() == "mine"
+    assert "there already, and left as it is" in capsys.readouterr().out
+
+
 def test_a_file_that_is_there_is_not_overwritten(exp_dir, packed):
     with pytest.raises(RecipeError, match="exists; delete it or choose another name"):
         pack(exp_dir, packed)

@@ -334,8 +334,13 @@ def test_a_missing_experiment_is_not_made(run, tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        ["--colour", "1"], ["--compare-encoders", "true"], ["--methods", "viterbi"], ["all"],
-        ["--subnets", "1.0"], ["--subnets", "-0.5"], ["--subnets", "0,x"],
+        ["--colour", "1"],
+        ["--compare-encoders", "true"],
+        ["--methods", "viterbi"],
+        ["all"],
+        ["--subnets", "1.0"],
+        ["--subnets", "-0.5"],
+        ["--subnets", "0,x"],
     ],
 )
 def test_an_option_it_has_not_is_a_usage_error(omni, run, words, capsys):

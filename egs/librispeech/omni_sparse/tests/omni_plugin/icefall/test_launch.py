@@ -15,7 +15,7 @@ from omni_plugin.icefall.recipe import ARGUMENTS, FUNCTIONS, check_functions, im
 from tests.support.icefall.cases import STAND_IN
 from tests.support.icefall.runner import Runner
 from tests.support.icefall.toy import params_of
-from tests.support.processes import run_module
+from tests.support.processes import free_port, run_module
 
 
 def functions() -> dict:
@@ -103,6 +103,18 @@ def test_a_run_that_goes_on_within_an_epoch_draws_the_same_sub_networks(stand_in
         said = stand_in.train("within", "--num-epochs", 1, *more, omni=omni).stderr
         drawn.append(re.findall(r"omni_plugin: (update .*)", said))
     assert len(drawn[0]) == 8 and drawn[1] == drawn[0][5:]
+
+
+def test_processes_of_the_installed_command_train_and_do_not_start_it_again(stand_in: Runner):
+    script = stand_in.folder / "omni-plugin-icefall"  # as pip writes it
+    script.write_text(
+        "import sys\n\nfrom omni_plugin.icefall.__main__ import command\n\n"
+        'if __name__ == "__main__":\n    sys.exit(command())\n'
+    )
+    ours = ["--recipe", STAND_IN.recipe, *STAND_IN.omni, "--omni-workaround", "cpu-ddp"]
+    theirs = ["--num-epochs", 1, "--world-size", 2, "--master-port", free_port()]
+    stand_in(script, "train", *ours, "--", *theirs, "--exp-dir", "by-command")
+    assert "omni" in stand_in.load("by-command/epoch-1.pt")
 
 
 def test_the_recipes_options_go_behind_two_dashes(capsys):

@@ -12,6 +12,7 @@ import pytest
 
 from omni_plugin.report import Point, curves_figure, heat_map_figure, save, wer_figure
 from omni_plugin.report.curves import Curve, shades, spread
+from omni_plugin.report.dark import contrast
 from omni_plugin.report.heat_map import HeatMap
 from omni_plugin.report.style import Style, styles
 from omni_plugin.report.wer_plot import scale
@@ -210,6 +211,14 @@ def test_a_heat_map_shows_and_writes_its_values():
     assert axes.images[0].get_clim() == (0, 1)
 
 
+@pytest.mark.parametrize("value", np.linspace(0, 1, 21))
+def test_figures_of_a_heat_map_can_be_read_on_their_cells(value):
+    figure = heat_map_figure({"omni": HeatMap(["layer 1"], ["a"], [[value]])})
+    axes = figure.axes[0]
+    cell = matplotlib.colors.to_hex(axes.images[0].cmap(value))
+    assert contrast(matplotlib.colors.to_hex(axes.texts[0].get_color()), cell) >= 4.5
+
+
 def test_equal_maps_share_a_panel():
     other = HeatMap(["layer 1"], ["0.90"], [[0.9]])
     figure = heat_map_figure({"one_shot": MAP, "searched": other, "omni": MAP})
@@ -259,6 +268,18 @@ def test_spread_heights_keep_their_order_and_distance(heights):
     assert all(b - a >= 2.0 - 1e-9 for a, b in itertools.pairwise(placed))
     assert sum(found) == pytest.approx(sum(heights))
     assert all(place >= 1.0 for place in spread(heights, 2.0, lowest=1.0))
+
+
+def test_names_of_curves_can_be_read():
+    (axes,) = curves_figure({"omni": CURVES}, "loss", names="sparsity").axes
+    colours = [matplotlib.colors.to_hex(text.get_color()) for text in axes.texts]
+    assert len(colours) == 3 and all(contrast(one, "#ffffff") >= 4.5 for one in colours)
+
+
+def test_figures_at_the_edge_can_be_read():
+    _, (axes,) = wer_axes("clean")
+    colours = [matplotlib.colors.to_hex(text.get_color()) for text in axes.texts]
+    assert len(colours) == 2 and all(contrast(one, "#ffffff") >= 4.5 for one in colours)
 
 
 def test_shades_go_from_dark_to_light():
