@@ -55,7 +55,7 @@ pruned from the one before. With --quick, all of it in minutes, on commands and 
 Stages (inputs -> outputs; D is the data folder, X that of all experiments, E that of the dense
 model of the first seed: X/dense, or X/dense-seedN where that seed is N)
   -1  environment     packages -> a line for each; installs them if there are none (install.sh)
-   0  corpus          -> D/audio (synthetic, quick) or download/ (LibriSpeech)
+   0  corpus          -> D/audio (spoken by espeak-ng) or download/ (LibriSpeech)
    1  manifests       audio -> D/manifests
    2  MUSAN manifests download/musan -> D/manifests (corpora with musan: true)
    3  features        D/manifests -> D/fbank
@@ -80,8 +80,8 @@ model of the first seed: X/dense, or X/dense-seedN where that seed is N)
 What to run on
   --quick             the whole recipe in minutes, on a small corpus; options beside it count. Short for
                       QUICK_OPTIONS
-  --corpus NAME       synthetic, quick, fsdd, fsdd_all, an4, mini_librispeech, librispeech_100,
-                      librispeech, kaldi, or a YAML file like those of conf/corpus (default: synthetic)
+  --corpus NAME       synthetic, quick, spelled, fsdd, fsdd_all, an4, mini_librispeech,
+                      librispeech_100, librispeech, kaldi, or a YAML file like those of conf/corpus (default: synthetic)
   --fsdd-dir DIR      a checkout of the Free Spoken Digit Dataset (corpus fsdd)
   --an4-dir DIR       what CMU's an4_sphere.tar.gz unpacks to (corpus an4)
   --kaldi-dir DIR     a folder with the Kaldi data directories train, dev and test (corpus kaldi)
