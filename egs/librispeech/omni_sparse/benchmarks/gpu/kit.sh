@@ -41,7 +41,7 @@ packages="absl-py audioread cffi click contourpy cycler cytoolz espeakng-loader 
   iniconfig intervaltree kaldi-native-fbank kaldialign kiwisolver lhotse lilcom markdown markupsafe
   matplotlib packaging pillow pluggy protobuf pycparser pygments pyparsing pytest python-dateutil
   pyyaml sentencepiece six sortedcontainers soundfile tabulate tensorboard tensorboard-data-server
-  toolz tqdm werkzeug"
+  toolz tqdm urllib3 werkzeug"
 
 case ${1:-} in
   -h | --help) usage; exit 0 ;;
