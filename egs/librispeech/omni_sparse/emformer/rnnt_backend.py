@@ -6,6 +6,9 @@ only module that imports either. The environment variable ``OMNI_RNNT_BACKEND`` 
 ``fast_rnnt``) forces one. If there is none, importing this module still works, and the first use of
 a loss raises :class:`~emformer.errors.RecipeError`.
 
+Where neither was compiled with CUDA, the recursion of CUDA tensors is
+:mod:`emformer.mutual_information`'s.
+
 One difference to know of: k2 asks for at least as many frames as symbols in every utterance,
 fast_rnnt takes any.
 """
@@ -20,6 +23,8 @@ from types import ModuleType
 from torch import Tensor
 
 from emformer.errors import RecipeError
+from emformer.mutual_information.recursion import mutual_information_recursion
+from emformer.mutual_information.triton_check import why_no_triton
 
 NAMES = ("k2", "fast_rnnt")
 FUNCTIONS = (
@@ -48,24 +53,48 @@ def choose_backend(forced: str = "") -> tuple[ModuleType | None, str]:
     return None, f"{', '.join(reasons)}; {REMEDY}"
 
 
-def recursion_on_cpu(recursion: Callable) -> Callable:
-    """Make fast_rnnt's ``mutual_information_recursion`` take CUDA tensors by way of the CPU.
+def has_cuda_code(module: ModuleType) -> bool:
+    """Whether k2 or fast_rnnt was compiled with CUDA."""
+    answer = module.with_cuda  # a value in k2, a function in fast_rnnt
+    return bool(answer() if callable(answer) else answer)
 
-    It is the only part that needs compiled CUDA code, for which fast_rnnt must be built with a CUDA
-    toolkit. Its tensors of shape ``(B, S, T + 1)`` are small beside the joiner's
-    ``(B, T, prune_range, V)``, so copying them costs little. Gradients flow through the copies.
+
+def recursion_by_device(compiled: Callable) -> Callable:
+    """A ``mutual_information_recursion`` that takes tensors of any device.
+
+    It is the only part of the losses that needs compiled CUDA code.
+
+    Args:
+      compiled: The library's own, which computes CPU tensors as before.
     """
 
-    def wrapped(px: Tensor, py: Tensor, boundary: Tensor | None = None, return_grad: bool = False):
-        device = px.device
-        boundary = None if boundary is None else boundary.cpu()
-        out = recursion(px.cpu(), py.cpu(), boundary=boundary, return_grad=return_grad)
-        if not return_grad:
-            return out.to(device)
-        scores, (px_grad, py_grad) = out
-        return scores.to(device), (px_grad.to(device), py_grad.to(device))
+    def recursion(
+        px: Tensor, py: Tensor, boundary: Tensor | None = None, return_grad: bool = False
+    ):
+        chosen = compiled if px.device.type == "cpu" else mutual_information_recursion
+        return chosen(px, py, boundary=boundary, return_grad=return_grad)
 
-    return wrapped
+    return recursion
+
+
+def recursion_on_gpu(module: ModuleType | None = None) -> tuple[str, str]:
+    """What the recursion of CUDA tensors is computed by; needs no GPU to be asked.
+
+    Args:
+      module: k2 or fast_rnnt; default: the backend in use.
+
+    Returns:
+      ``k2`` or ``fast_rnnt`` (its own CUDA code), ``triton`` or ``torch``; and why it is not one
+      of those before it, in one line.
+    """
+    module = module or _module
+    if module is None:
+        return "none", _reason
+    if has_cuda_code(module):
+        return module.__name__, ""
+    reason = f"{module.__name__} was compiled without CUDA"
+    no_triton = why_no_triton()
+    return ("torch", f"{reason}, {no_triton}") if no_triton else ("triton", reason)
 
 
 def _missing(name: str, reason: str) -> Callable:
@@ -92,10 +121,10 @@ def require_k2() -> ModuleType:
 _module, _reason = choose_backend(os.environ.get("OMNI_RNNT_BACKEND", ""))
 NAME = None if _module is None else _module.__name__
 
-if NAME == "fast_rnnt" and not _module.with_cuda():
-    # `fast_rnnt.rnnt_loss` is a function that hides the module of that name.
-    _losses = importlib.import_module("fast_rnnt.rnnt_loss")
-    _losses.mutual_information_recursion = recursion_on_cpu(_losses.mutual_information_recursion)
+if _module is not None and not has_cuda_code(_module):
+    # `rnnt_loss` of either package is a function that hides the module of that name.
+    _losses = importlib.import_module(f"{NAME}.rnnt_loss")
+    _losses.mutual_information_recursion = recursion_by_device(_losses.mutual_information_recursion)
 
 rnnt_loss_smoothed, get_rnnt_prune_ranges, do_rnnt_pruning, rnnt_loss_pruned = (
     _missing(name, _reason) if _module is None else getattr(_module, name) for name in FUNCTIONS

@@ -165,6 +165,13 @@ def check_loss(chosen_set: str | None, devices: list[str]) -> None:
                 f"right: {remedy(chosen_set or 'k2', [])}"
             )
     show("RNN-T loss", f"{name} {version_of(name, name)}, right on {', '.join(devices)}")
+    show("its recursion", describe_recursion(*rnnt_backend.recursion_on_gpu()))
+
+
+def describe_recursion(name: str, reason: str) -> str:
+    """What computes the loss's recursion of tensors on a GPU, whether or not there is one here."""
+    ways = {"triton": "a Triton kernel", "torch": "torch operations"}
+    return f"on a GPU by {ways.get(name, f'the CUDA code of {name}')}" + (reason and f" ({reason})")
 
 
 def uniform_loss(device: str) -> float:

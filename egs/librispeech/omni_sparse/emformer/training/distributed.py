@@ -24,14 +24,6 @@ class Processes:
     def is_main(self) -> bool:
         return self.rank == 0
 
-    def all_true(self, value: bool) -> bool:
-        """Whether ``value`` is true on all ranks (called by all of them)."""
-        if self.world_size == 1:
-            return value
-        flag = torch.tensor(int(value), device=_device_of_backend())
-        dist.all_reduce(flag, op=dist.ReduceOp.MIN)
-        return bool(flag)
-
     def sum(self, values: list[float]) -> list[float]:
         """Element-wise sum over all ranks (called by all of them)."""
         if self.world_size == 1:

@@ -220,9 +220,14 @@ class Trainer:
         for which in self.method.passes(self.update):
             with self.autocast():
                 loss, info = self.method.loss(self.wrapped, batch, which, self.update)
-            if not self.processes.all_true(bool(torch.isfinite(loss))):
+            bad = float(not torch.isfinite(loss))
+            bad, frames = self.processes.sum([bad, info["frames"]])
+            if bad:
                 return self._skip("loss")
-            self.scaler.scale(loss).backward()
+            # DDP's gradient is a mean over processes, the loss one over a process's frames.
+            # Weighted by these it is one over all frames, as of a process with the whole batch.
+            share = info["frames"] * self.processes.world_size / frames
+            self.scaler.scale(loss * share).backward()
             self.passes += 1
             self.cost += self.method.cost(which)
             meter.add(info)

@@ -2,12 +2,16 @@
 """The loss backends against torchaudio's full RNN-T loss, a plain recursion and each other."""
 
 import importlib
+from types import ModuleType
 
 import pytest
 import torch
 
 from emformer import rnnt_backend
 from emformer.errors import RecipeError
+from emformer.mutual_information.recursion import mutual_information_recursion
+from emformer.mutual_information.triton_check import why_no_triton
+from tests.support.optional_packages import torchaudio_or_skip
 from tests.support.processes import run_python
 
 
@@ -36,7 +40,7 @@ def make_batch(seed=0, n=3, t=11, u=4, v=7):
     return am, lm, symbols, boundary
 
 
-def losses(module, am, lm, symbols, boundary, prune_range):
+def losses(module, am, lm, symbols, boundary, prune_range, rnnt_type="regular"):
     """Simple and pruned losses ``(N,)``; the joiner is a tanh of the sum, so order matters."""
     simple, (px_grad, py_grad) = module.rnnt_loss_smoothed(
         lm=lm,
@@ -46,6 +50,7 @@ def losses(module, am, lm, symbols, boundary, prune_range):
         lm_only_scale=0.25,
         am_only_scale=0.1,
         boundary=boundary,
+        rnnt_type=rnnt_type,
         reduction="none",
         return_grad=True,
     )
@@ -53,7 +58,13 @@ def losses(module, am, lm, symbols, boundary, prune_range):
     am_pruned, lm_pruned = module.do_rnnt_pruning(am=am, lm=lm, ranges=ranges)
     logits = 3 * torch.tanh(am_pruned + lm_pruned)
     pruned = module.rnnt_loss_pruned(
-        logits, symbols, ranges, termination_symbol=0, boundary=boundary, reduction="none"
+        logits,
+        symbols,
+        ranges,
+        termination_symbol=0,
+        boundary=boundary,
+        rnnt_type=rnnt_type,
+        reduction="none",
     )
     return simple, pruned
 
@@ -128,21 +139,118 @@ def test_k2_and_fast_rnnt_agree():
     assert results[0][2].abs().max() > 0.1
 
 
-def test_recursion_by_way_of_the_cpu_changes_nothing():
-    recursion = load("fast_rnnt").mutual_information_recursion
-    g = torch.Generator().manual_seed(4)
-    leaves = [torch.randn(2, 3, 7, generator=g), torch.randn(2, 4, 6, generator=g)]
-    boundary = torch.tensor([[0, 0, 3, 6], [0, 0, 2, 5]])
+@pytest.fixture
+def own_recursion(backend, monkeypatch):
+    """A backend, and a function that puts the recursion of CUDA tensors in its losses."""
+    module = importlib.import_module(f"{backend.__name__}.rnnt_loss")
+    return backend, lambda: monkeypatch.setattr(
+        module, "mutual_information_recursion", mutual_information_recursion
+    )
+
+
+@pytest.mark.parametrize("rnnt_type", ["regular", "modified"])
+def test_losses_and_gradients_are_the_same_by_our_recursion(own_recursion, rnnt_type):
+    """The simple and the pruned loss; the last utterance has one symbol, the least they take."""
+    module, replace = own_recursion
     results = []
-    for function in (recursion, rnnt_backend.recursion_on_cpu(recursion)):
-        px, py = (x.clone().requires_grad_() for x in leaves)
-        scores, (px_grad, py_grad) = function(px, py, boundary=boundary, return_grad=True)
-        occupation = (px_grad.clone(), py_grad.clone())
-        (2 * scores.sum()).backward()
-        without_grad = function(px, py, boundary=boundary)
-        results.append((scores, *occupation, px.grad, py.grad, without_grad))
-    for direct, by_cpu in zip(*results, strict=True):
-        assert torch.equal(direct, by_cpu)
+    for prepare in (lambda: None, replace):
+        prepare()
+        am, lm, symbols, boundary = make_batch(seed=5, n=3, t=40, u=12, v=30)
+        boundary[2, 2] = 1
+        am.requires_grad_(), lm.requires_grad_()
+        simple, pruned = losses(module, am, lm, symbols, boundary, 5, rnnt_type)
+        (0.5 * simple.sum() + pruned.sum()).backward()
+        results.append((simple.detach(), pruned.detach(), am.grad, lm.grad))
+    for theirs, ours in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-5)
+    assert results[1][2].abs().max() > 0.1
+
+
+def test_the_loss_by_our_recursion_is_torchaudios(own_recursion):
+    rnnt_loss = torchaudio_or_skip("torchaudio.functional").rnnt_loss
+    module, replace = own_recursion
+    replace()
+    found = []
+    for ours in (True, False):
+        am, lm, symbols, boundary = make_batch(seed=6)
+        am.requires_grad_(), lm.requires_grad_()
+        if ours:
+            loss = losses(module, am, lm, symbols, boundary, symbols.size(1) + 1)[1]
+        else:
+            lengths = boundary[:, 3].int(), boundary[:, 2].int()
+            logits = full_logits(am, lm)
+            loss = rnnt_loss(logits, symbols.int(), *lengths, blank=0, reduction="none")
+        loss.sum().backward()
+        found.append((loss.detach(), am.grad, lm.grad))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("rnnt_type", ["regular", "modified"])
+@pytest.mark.parametrize("recursion", ["", "torch"])
+def test_losses_and_gradients_on_a_gpu_are_the_cpus(monkeypatch, recursion, rnnt_type):
+    monkeypatch.setenv("OMNI_RNNT_RECURSION", recursion)
+    why_no_triton.cache_clear()
+    results = []
+    for device in ("cpu", "cuda"):
+        batch = make_batch(seed=8, n=3, t=200, u=30, v=50)
+        am, lm, symbols, boundary = (x.to(device) for x in batch)
+        am.requires_grad_(), lm.requires_grad_()
+        simple, pruned = losses(rnnt_backend, am, lm, symbols, boundary, 5, rnnt_type)
+        (0.5 * simple.sum() + pruned.sum()).backward()
+        results.append([x.detach().cpu() for x in (simple, pruned, am.grad, lm.grad)])
+    why_no_triton.cache_clear()
+    for on_cpu, on_gpu in zip(*results, strict=True):
+        torch.testing.assert_close(on_gpu, on_cpu, atol=1e-3, rtol=1e-5)
+
+
+class Scores:
+    """Stands for a tensor of a device, of which a recursion is asked by name only."""
+
+    def __init__(self, device):
+        self.device = torch.device(device)
+
+
+def test_each_device_has_its_recursion(monkeypatch):
+    def named(name):
+        return lambda px, py, boundary, return_grad: (name, boundary, return_grad)
+
+    monkeypatch.setattr(rnnt_backend, "mutual_information_recursion", named("ours"))
+    recursion = rnnt_backend.recursion_by_device(named("theirs"))
+    assert recursion(Scores("cpu"), None, "b", True) == ("theirs", "b", True)
+    assert recursion(Scores("cuda:1"), None, boundary="b") == ("ours", "b", False)
+
+
+@pytest.mark.parametrize("name", rnnt_backend.NAMES)
+@pytest.mark.parametrize(
+    ("with_cuda", "no_triton", "expected"),
+    [
+        (True, "", ("{name}", "")),
+        (False, "", ("triton", "{name} was compiled without CUDA")),
+        (False, "no Triton", ("torch", "{name} was compiled without CUDA, no Triton")),
+    ],
+)
+def test_what_a_gpu_computes_the_recursion_by(monkeypatch, name, with_cuda, no_triton, expected):
+    module = ModuleType(name)
+    module.with_cuda = with_cuda if name == "k2" else lambda: with_cuda
+    monkeypatch.setattr(rnnt_backend, "why_no_triton", lambda: no_triton)
+    expected = tuple(text.format(name=name) for text in expected)
+    assert rnnt_backend.recursion_on_gpu(module) == expected
+
+
+def test_a_backend_without_cuda_code_takes_other_devices_in_its_losses():
+    load("fast_rnnt")
+    code = """
+from emformer import rnnt_backend
+import fast_rnnt, importlib
+losses = importlib.import_module("fast_rnnt.rnnt_loss")
+same = losses.mutual_information_recursion is fast_rnnt.mutual_information_recursion
+print(same, fast_rnnt.with_cuda())
+"""
+    done = python(code, OMNI_RNNT_BACKEND="fast_rnnt")
+    replaced, with_cuda = done.stdout.split()
+    assert replaced == with_cuda, done.stderr  # both False, or both True
 
 
 def python(code, **environment):

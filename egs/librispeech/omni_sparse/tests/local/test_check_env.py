@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from emformer import rnnt_backend
 from emformer.errors import RecipeError
 from local import check_env
 
@@ -37,6 +38,20 @@ def test_wrong_loss_is_an_error(monkeypatch):
     monkeypatch.setattr(check_env, "uniform_loss", lambda device: 7.0)
     with pytest.raises(RecipeError, match=r"loss of 7\.0000 where 7\.3540 is right"):
         check_env.check_loss(None, ["cpu"])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "expected"),
+    [
+        ("k2", "", "on a GPU by the CUDA code of k2"),
+        ("triton", "fast_rnnt has none", "on a GPU by a Triton kernel (fast_rnnt has none)"),
+        ("torch", "no Triton", "on a GPU by torch operations (no Triton)"),
+    ],
+)
+def test_what_computes_the_recursion_on_a_gpu_is_told(monkeypatch, capsys, name, reason, expected):
+    monkeypatch.setattr(rnnt_backend, "recursion_on_gpu", lambda: (name, reason))
+    check_env.check_loss(None, ["cpu"])
+    assert capsys.readouterr().out.splitlines()[1].split(maxsplit=2)[2] == expected
 
 
 def test_everything_needed_is_here(capsys):
