@@ -119,6 +119,8 @@ fi
 venv=${venv:-$repo/.venv-$set}
 mkdir -p "$(dirname "$venv")"
 venv=$(cd "$(dirname "$venv")" && pwd)/$(basename "$venv")
+# A link to another clone's environment is that one, which is complete where it is; it is not made anew.
+[ ! -L "$venv" ] || venv=$(readlink -m "$venv")
 
 # The stamp says what the environment is for and where it is (a virtual environment cannot be moved);
 # its second line is there only if the environment is complete, and says what it was made from.

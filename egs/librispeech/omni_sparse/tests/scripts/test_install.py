@@ -171,17 +171,29 @@ def test_half_made_environment_is_never_taken_for_a_good_one(clone):
     assert not python.startswith(str(venv_folder))
 
 
-def test_complete_environment_is_left_alone_until_the_requirements_change(clone):
-    """A stand-in environment with the stamp of a complete one, as install.sh would write it."""
-    folder = clone / ".venv-k2"
+def make_stand_in(clone, folder):
+    """A folder like an environment, with the stamp that install.sh gives a complete one."""
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "python3").write_text("#!/bin/sh\nexit 1\n")
     (folder / "bin" / "python3").chmod(0o755)
     lists = [clone / "requirements" / f"{name}.txt" for name in ("build", "native", "k2")]
     text = b"".join(p.read_bytes() for p in lists)
     digest = subprocess.run(["sha256sum"], input=text, capture_output=True, check=True).stdout
-    stamp = folder / ".omni_sparse"
-    stamp.write_text(f"set k2 at {folder}\ncomplete {digest[:16].decode()}\n")
+    (folder / ".omni_sparse").write_text(f"set k2 at {folder}\ncomplete {digest[:16].decode()}\n")
+
+
+def test_a_link_to_a_complete_environment_is_that_one(clone, tmp_path):
+    make_stand_in(clone, tmp_path / "other" / ".venv-k2")
+    (clone / ".venv-k2").symlink_to(tmp_path / "other" / ".venv-k2")
+    done = install(clone)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"install.sh: {tmp_path}/other/.venv-k2 is complete\n"
+
+
+def test_complete_environment_is_left_alone_until_the_requirements_change(clone):
+    folder = clone / ".venv-k2"
+    make_stand_in(clone, folder)
+    stamp, last_list = folder / ".omni_sparse", clone / "requirements" / "k2.txt"
 
     done = install(clone)
     assert done.returncode == 0, done.stderr
@@ -191,7 +203,7 @@ def test_complete_environment_is_left_alone_until_the_requirements_change(clone)
     line = error_line(install(clone, "--set", "current", "--venv", folder), status=1)
     assert "another set" in line
 
-    with lists[2].open("a") as f:
+    with last_list.open("a") as f:
         f.write("# changed\n")
     done = install(clone)
     assert done.returncode == 1
