@@ -148,6 +148,7 @@ EOF
 # What --quick stands for: names and values.
 quick_options=(
   corpus quick
+  systems "dense omni"
   decoding_methods greedy_search
   sweep_methods greedy_search
 )
@@ -158,7 +159,7 @@ _self=$0
 [[ $_self = */* ]] || _self=./$_self
 _old_spellings="levels=subnets"
 _repeatable=set
-_quick=$(printf -- '--%s %s ' "${quick_options[@]}")
+_quick=$(printf -- '--%s "%s" ' "${quick_options[@]}")
 help_message=${help_message/QUICK_OPTIONS/${_quick//_methods/-methods}}
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./parse_options.sh
