@@ -8,12 +8,14 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from omni_emformer.live.endpoint import EndpointRules
 from tests.support.processes import RECIPE
 from tests.support.runtime.layers import COMPILER
 
@@ -49,6 +51,17 @@ class _Chunk(ctypes.Structure):
     ]
 
 
+class _Word(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_size_t) for name in ("begin", "end")),
+        *((name, ctypes.c_int64) for name in ("first_frame", "last_frame")),
+    ]
+
+
+class _Rules(ctypes.Structure):
+    _fields_ = [(field.name, ctypes.c_double) for field in fields(EndpointRules)]
+
+
 _WATCHER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(_Chunk))
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 _FUNCTIONS = {
@@ -65,6 +78,7 @@ _FUNCTIONS = {
     "omni_model_lookahead_samples": (ctypes.c_int, [_POINTER]),
     "omni_instructions": (ctypes.c_char_p, []),
     "omni_stream_open": (_POINTER, [_POINTER, ctypes.c_int, _POINTER]),
+    "omni_stream_open_beam": (_POINTER, [_POINTER, ctypes.c_int, ctypes.c_int, _POINTER]),
     "omni_stream_close": (None, [_POINTER]),
     "omni_stream_reset": (None, [_POINTER]),
     "omni_stream_set_level": (ctypes.c_bool, [_POINTER, ctypes.c_int, _POINTER]),
@@ -75,6 +89,13 @@ _FUNCTIONS = {
     "omni_stream_frames": (ctypes.POINTER(ctypes.c_int64), [_POINTER]),
     "omni_stream_text": (ctypes.c_char_p, [_POINTER]),
     "omni_stream_num_words": (_SIZE, [_POINTER]),
+    "omni_stream_words": (ctypes.POINTER(_Word), [_POINTER]),
+    "omni_stream_set_rules": (ctypes.c_bool, [_POINTER, ctypes.POINTER(_Rules), _POINTER]),
+    "omni_stream_endpoint": (ctypes.c_int, [_POINTER]),
+    "omni_stream_next_utterance": (ctypes.c_bool, [_POINTER, _POINTER]),
+    "omni_stream_state_size": (_SIZE, [_POINTER]),
+    "omni_stream_save": (ctypes.c_bool, [_POINTER, _POINTER, _SIZE, _POINTER]),
+    "omni_stream_restore": (_POINTER, [_POINTER, _POINTER, _SIZE, _POINTER]),
     "omni_stream_watch": (None, [_POINTER, _WATCHER, _POINTER]),
 }
 
@@ -120,8 +141,14 @@ class CModel:
     def levels(self) -> list[str]:
         return [self.ask("level_name", i).decode() for i in range(self.ask("num_levels"))]
 
-    def stream(self, level: str) -> CStream:
-        return CStream(self, self.ask("find_level", level.encode()))
+    def stream(self, level: str, beam_size: int = 1) -> CStream:
+        number = self.ask("find_level", level.encode())
+        opened = self.library.call("omni_stream_open_beam", self.handle, number, beam_size)
+        return CStream(self, opened)
+
+    def restore(self, state: bytes) -> CStream:
+        opened = self.library.call("omni_stream_restore", self.handle, state, len(state))
+        return CStream(self, opened)
 
 
 class Heard(NamedTuple):
@@ -132,12 +159,19 @@ class Heard(NamedTuple):
     frames: list[int]
 
 
+class Utterance(NamedTuple):
+    """Words with the frames of their first and last symbols, and the rule that ended them; 0 is the
+    sound's end."""
+
+    words: list[tuple[str, int, int]]
+    rule: int
+
+
 class CStream:
     """A stream; ``features`` and ``encoder`` are those of its chunks so far."""
 
-    def __init__(self, model: CModel, level: int) -> None:
-        self.model, self.library, self.handle = model, model.library, None
-        self.handle = self.library.call("omni_stream_open", model.handle, level)
+    def __init__(self, model: CModel, handle: int) -> None:
+        self.model, self.library, self.handle = model, model.library, handle
         self.features: list[np.ndarray] = []
         self.encoder: list[np.ndarray] = []
         self._watcher = _WATCHER(self._watch)
@@ -180,3 +214,50 @@ class CStream:
         tokens, frames = c.omni_stream_tokens(self.handle), c.omni_stream_frames(self.handle)
         text = c.omni_stream_text(self.handle).decode()
         return Heard(text, tokens[:number], frames[:number])
+
+    def set_rules(self, rules: EndpointRules | None) -> None:
+        given = None if rules is None else ctypes.byref(_Rules(*astuple(rules)))
+        self.library.call("omni_stream_set_rules", self.handle, given)
+
+    @property
+    def endpoint(self) -> int:
+        return self.library.c.omni_stream_endpoint(self.handle)
+
+    def next_utterance(self) -> None:
+        self.library.call("omni_stream_next_utterance", self.handle)
+
+    def ended(self) -> list[Utterance]:
+        """The utterances that ended by rules, those without words, too."""
+        found = []
+        while self.endpoint:
+            found.append(self.utterance)
+            self.next_utterance()
+        return found
+
+    @property
+    def utterance(self) -> Utterance:
+        """What is there of it."""
+        c, number = self.library.c, self.library.c.omni_stream_num_words(self.handle)
+        text, words = c.omni_stream_text(self.handle), c.omni_stream_words(self.handle)
+        spelled = [
+            (text[w.begin : w.end].decode(), w.first_frame, w.last_frame) for w in words[:number]
+        ]
+        assert " ".join(word for word, _, _ in spelled) == text.decode()
+        return Utterance(spelled, self.endpoint)
+
+    def utterances(self, samples: np.ndarray, size: int) -> list[Utterance]:
+        """Those of a whole sound that have words, given in pieces of a size."""
+        found = []
+        for begin in range(0, len(samples), size):
+            self.accept(samples[begin : begin + size])
+            found += self.ended()
+        self.finish()
+        found += [*self.ended(), self.utterance]
+        return [one for one in found if one.words]
+
+    @property
+    def state(self) -> bytes:
+        size = self.library.c.omni_stream_state_size(self.handle)
+        memory = ctypes.create_string_buffer(size)
+        self.library.call("omni_stream_save", self.handle, memory, size)
+        return memory.raw

@@ -40,11 +40,14 @@ class Made(NamedTuple):
     info: DecodingInfo
 
 
-def pack_kind(path: Path, kind: str, values: str = "float32") -> Made:
-    """A file of one of :data:`KINDS`."""
+def pack_kind(path: Path, kind: str, values: str = "float32", blank: float = 0.0) -> Made:
+    """A file of one of :data:`KINDS`, of a model that takes blank as much more often as is added to
+    its logit."""
     config = replace(CONFIG.model, **KINDS[kind])
     torch.manual_seed(0)
     model = _speaking(config)
+    with torch.no_grad():
+        model.joiner.output_linear.bias[0] += blank
     net = SuperNet(model, "8x1", include=[r"^encoder\.emformer\."])
     models, infos = {}, {}
     for name, level in SUBNETS.items():
@@ -121,15 +124,18 @@ def in_pytorch(
     samples: np.ndarray,
     subnets: Sequence[str],
     windows: Sequence[np.ndarray] | None = None,
+    method: str = "greedy_search",
+    **settings: int,
 ) -> Reference:
     """A sound through sub-networks which take turns, a chunk each, with torchaudio's Emformer.
 
     Args:
       windows: Features of the chunks; by default Kaldi's of the sound.
+      method, settings: Of :func:`make_search`.
     """
     states, outputs = None, []
     models = [made.models[name] for name in subnets]
-    search = make_search("greedy_search", models[0])
+    search = make_search(method, models[0], **settings)
     search.start(1)
     if windows is None:
         windows = windows_of(models[0], samples)
