@@ -159,6 +159,21 @@ OMNI_API int omni_stream_endpoint(const omni_stream *stream);
    Frames go on counting. May also be called where there is no endpoint, to end an utterance by a rule of one's own. */
 OMNI_API bool omni_stream_next_utterance(omni_stream *stream, omni_error *error);
 
+/* ---- Saving a stream ---- */
+
+/* Bytes that omni_stream_save needs now. They change with each call that changes the stream. */
+OMNI_API size_t omni_stream_state_size(const omni_stream *stream);
+
+/* Write all that a stream remembers to memory of the caller, of omni_stream_state_size bytes at least. Of the waiting
+   samples of an endpoint nothing is saved: it is refused until omni_stream_next_utterance was called. */
+OMNI_API bool omni_stream_save(const omni_stream *stream, void *state, size_t size, omni_error *error);
+
+/* A new stream that goes on where the saved one was: level, search, endpoint rules and all, but no watcher. In another
+   process and on another machine, too; with the same instruction set, its output is the same to the last bit. The model
+   must be of the same file. State of another model or version, and bytes that were altered, are refused; what was made
+   to do harm can change what is heard, and no more. The bytes are read during the call only. */
+OMNI_API omni_stream *omni_stream_restore(omni_model *model, const void *state, size_t size, omni_error *error);
+
 /* ---- Looking into a stream ---- */
 
 /* What a chunk was made of. */

@@ -100,10 +100,14 @@ def test_without_units_for_instruction_sets_it_says_the_same(tmp_path, built, pa
     assert texts([tool], packed, wav) == plain
 
 
+def examples_of_the_page() -> list[str]:
+    """A program, and a part of one."""
+    return re.findall(r"```c\n(.*?)```", (SOURCES / "README.md").read_text(), re.DOTALL)
+
+
 def test_an_example_of_the_page_compiles_and_runs(tmp_path, built, packed):
     """README.md's program, without shared libraries of ours."""
-    page = (SOURCES / "README.md").read_text()
-    (program,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
+    program, _ = examples_of_the_page()
     (tmp_path / "example.c").write_text(program)
     words = ["cc", "-std=c11", "-Wall", "-Werror", f"-I{SOURCES}", tmp_path / "example.c"]
     words += [built / "libomni_runtime.a", "-lm", "-o", tmp_path / "example"]
@@ -113,6 +117,17 @@ def test_an_example_of_the_page_compiles_and_runs(tmp_path, built, packed):
     said = subprocess.run(command, input=pcm, capture_output=True, check=True).stdout
     tool = [built / "omni-transcribe", packed["demo"].path, "-"]
     assert said == subprocess.run(tool, input=pcm, capture_output=True, check=True).stdout
+
+
+def test_the_loop_of_the_page_compiles(tmp_path):
+    """With what its example names declared around it."""
+    _, loop = examples_of_the_page()
+    given = "omni_stream *stream, const float *samples, size_t number, omni_error error"
+    (tmp_path / "loop.c").write_text(
+        f'#include "omni_runtime.h"\n#include <stdio.h>\nvoid loop({given}) {{ {loop} }}\n'
+    )
+    words = ["-Wall", "-Werror", f"-I{SOURCES}", "-c", "-o", tmp_path / "loop.o"]
+    subprocess.run(["cc", "-std=c11", *words, tmp_path / "loop.c"], check=True)
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "armv7l"])
