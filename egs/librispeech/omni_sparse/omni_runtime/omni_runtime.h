@@ -102,6 +102,9 @@ OMNI_API bool omni_stream_accept(omni_stream *stream, const float *samples, size
 /* The sound has ended: run the chunks that are left, with silence after the end. */
 OMNI_API bool omni_stream_finish(omni_stream *stream, omni_error *error);
 
+/* Samples that the stream was given since it was opened or reset. */
+OMNI_API int64_t omni_stream_num_samples(const omni_stream *stream);
+
 /* What was recognised so far, or since the last call of omni_stream_next_utterance: symbols without blanks, and the
    encoder frame of each, counted from the stream's beginning. Greedy search only ever adds to it; of a beam it is what
    the best hypothesis says now. Pointers hold until the stream's next call of accept, finish, next_utterance, reset or
@@ -119,7 +122,7 @@ typedef struct {
 } omni_word;
 
 /* The words one by one. In seconds a word begins at first_frame * omni_model_frame_seconds, and ends a frame after
-   last_frame. Frames may lie in the silence that omni_stream_finish adds. */
+   last_frame. Frames may lie in the silence that omni_stream_finish adds, and so after the sound's end. */
 OMNI_API size_t omni_stream_num_words(const omni_stream *stream);
 OMNI_API const omni_word *omni_stream_words(const omni_stream *stream);
 

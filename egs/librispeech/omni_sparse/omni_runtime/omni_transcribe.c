@@ -151,11 +151,10 @@ static bool print_utterances(printer *p, omni_error *error) {
 
 static bool transcribe(printer *p, sound *s, omni_error *error) {
   float samples[OMNI_SAMPLE_RATE / 10];
-  uint64_t number = 0;
   if (!p->options->no_endpoint && !omni_stream_set_rules(p->stream, &p->options->rules, error)) return false;
-  for (size_t read; (read = sound_read(s, samples, sizeof samples / sizeof *samples)); number += read)
+  for (size_t read; (read = sound_read(s, samples, sizeof samples / sizeof *samples));)
     if (!omni_stream_accept(p->stream, samples, read, error) || !print_utterances(p, error)) return false;
-  p->limit = (double)number / OMNI_SAMPLE_RATE;
+  p->limit = (double)omni_stream_num_samples(p->stream) / OMNI_SAMPLE_RATE;
   if (!omni_stream_finish(p->stream, error) || !print_utterances(p, error)) return false;
   print_new(p, true);
   return true;

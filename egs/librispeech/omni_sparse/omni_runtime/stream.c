@@ -250,6 +250,8 @@ void omni_stream_watch(omni_stream *s, void (*watcher)(void *user, const omni_ch
   s->user = user;
 }
 
+int64_t omni_stream_num_samples(const omni_stream *s) { return s->num_samples; }
+
 size_t omni_stream_num_tokens(const omni_stream *s) { return s->search.best.num_tokens; }
 
 const int32_t *omni_stream_tokens(const omni_stream *s) { return s->search.best.tokens; }

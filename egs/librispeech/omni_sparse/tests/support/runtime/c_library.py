@@ -8,14 +8,16 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from emformer.errors import RecipeError
 from omni_emformer.live.endpoint import EndpointRules
+from omni_emformer.runtime import c_library
 from tests.support.processes import RECIPE
 from tests.support.runtime.layers import COMPILER
 
@@ -36,89 +38,12 @@ def make(folder: Path, *goals: str, compiler: Sequence[str] = COMPILER, **variab
     return folder
 
 
-class _Error(ctypes.Structure):
-    _fields_ = [("text", ctypes.c_char * 400)]
+#: What the library says.
+Refused = RecipeError
 
 
-class _Chunk(ctypes.Structure):
-    _fields_ = [
-        ("features", ctypes.POINTER(ctypes.c_float)),
-        ("num_features", ctypes.c_int),
-        ("feature_dim", ctypes.c_int),
-        ("encoder", ctypes.POINTER(ctypes.c_float)),
-        ("num_frames", ctypes.c_int),
-        ("encoder_dim", ctypes.c_int),
-    ]
-
-
-class _Word(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_size_t) for name in ("begin", "end")),
-        *((name, ctypes.c_int64) for name in ("first_frame", "last_frame")),
-    ]
-
-
-class _Rules(ctypes.Structure):
-    _fields_ = [(field.name, ctypes.c_double) for field in fields(EndpointRules)]
-
-
-_WATCHER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(_Chunk))
-_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
-_FUNCTIONS = {
-    "omni_model_open": (_POINTER, [ctypes.c_char_p, _POINTER]),
-    "omni_model_close": (None, [_POINTER]),
-    "omni_model_num_levels": (ctypes.c_int, [_POINTER]),
-    "omni_model_level_name": (ctypes.c_char_p, [_POINTER, ctypes.c_int]),
-    "omni_model_level_sparsity": (ctypes.c_double, [_POINTER, ctypes.c_int]),
-    "omni_model_find_level": (ctypes.c_int, [_POINTER, ctypes.c_char_p]),
-    "omni_model_num_tokens": (ctypes.c_int, [_POINTER]),
-    "omni_model_token": (ctypes.c_char_p, [_POINTER, ctypes.c_int]),
-    "omni_model_frame_seconds": (ctypes.c_double, [_POINTER]),
-    "omni_model_chunk_samples": (ctypes.c_int, [_POINTER]),
-    "omni_model_lookahead_samples": (ctypes.c_int, [_POINTER]),
-    "omni_instructions": (ctypes.c_char_p, []),
-    "omni_stream_open": (_POINTER, [_POINTER, ctypes.c_int, _POINTER]),
-    "omni_stream_open_beam": (_POINTER, [_POINTER, ctypes.c_int, ctypes.c_int, _POINTER]),
-    "omni_stream_close": (None, [_POINTER]),
-    "omni_stream_reset": (None, [_POINTER]),
-    "omni_stream_set_level": (ctypes.c_bool, [_POINTER, ctypes.c_int, _POINTER]),
-    "omni_stream_accept": (ctypes.c_bool, [_POINTER, _POINTER, _SIZE, _POINTER]),
-    "omni_stream_finish": (ctypes.c_bool, [_POINTER, _POINTER]),
-    "omni_stream_num_tokens": (_SIZE, [_POINTER]),
-    "omni_stream_tokens": (ctypes.POINTER(ctypes.c_int32), [_POINTER]),
-    "omni_stream_frames": (ctypes.POINTER(ctypes.c_int64), [_POINTER]),
-    "omni_stream_text": (ctypes.c_char_p, [_POINTER]),
-    "omni_stream_num_words": (_SIZE, [_POINTER]),
-    "omni_stream_words": (ctypes.POINTER(_Word), [_POINTER]),
-    "omni_stream_set_rules": (ctypes.c_bool, [_POINTER, ctypes.POINTER(_Rules), _POINTER]),
-    "omni_stream_endpoint": (ctypes.c_int, [_POINTER]),
-    "omni_stream_next_utterance": (ctypes.c_bool, [_POINTER, _POINTER]),
-    "omni_stream_state_size": (_SIZE, [_POINTER]),
-    "omni_stream_save": (ctypes.c_bool, [_POINTER, _POINTER, _SIZE, _POINTER]),
-    "omni_stream_restore": (_POINTER, [_POINTER, _POINTER, _SIZE, _POINTER]),
-    "omni_stream_watch": (None, [_POINTER, _WATCHER, _POINTER]),
-}
-
-
-class Refused(Exception):
-    """What the library said."""
-
-
-class CLibrary:
+class CLibrary(c_library.CLibrary):
     """libomni_runtime.so; ``call`` calls a function that may fail."""
-
-    def __init__(self, path: Path) -> None:
-        self.c = ctypes.CDLL(str(path))
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(self.c, name)
-            function.restype, function.argtypes = result, arguments
-
-    def call(self, name: str, *arguments):
-        error = _Error()
-        result = getattr(self.c, name)(*arguments, ctypes.addressof(error))
-        if not result:
-            raise Refused(error.text.decode())
-        return result
 
     def open(self, path: Path) -> CModel:
         return CModel(self, path)
@@ -174,7 +99,7 @@ class CStream:
         self.model, self.library, self.handle = model, model.library, handle
         self.features: list[np.ndarray] = []
         self.encoder: list[np.ndarray] = []
-        self._watcher = _WATCHER(self._watch)
+        self._watcher = c_library.WATCHER(self._watch)
         self.library.c.omni_stream_watch(self.handle, self._watcher, None)
 
     def __del__(self) -> None:
@@ -216,7 +141,7 @@ class CStream:
         return Heard(text, tokens[:number], frames[:number])
 
     def set_rules(self, rules: EndpointRules | None) -> None:
-        given = None if rules is None else ctypes.byref(_Rules(*astuple(rules)))
+        given = None if rules is None else ctypes.byref(c_library.Rules(*astuple(rules)))
         self.library.call("omni_stream_set_rules", self.handle, given)
 
     @property
