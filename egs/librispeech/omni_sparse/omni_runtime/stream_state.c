@@ -21,7 +21,8 @@ typedef struct {
   int32_t level, beam_size;
 } start;
 
-_Static_assert(sizeof(start) == 32 && sizeof(emission) == 24 && sizeof(int) == 4, "the form of what is saved");
+_Static_assert(sizeof(start) == 32 && sizeof(emission) == 24, "the form of what is saved");
+_Static_assert(sizeof(int) == 4 && sizeof(stream_phase) == 4, "the form of what is saved");
 
 /* Bytes on their way out or in; if there are none, they are counted. */
 typedef struct {

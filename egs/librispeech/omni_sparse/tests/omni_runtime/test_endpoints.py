@@ -9,8 +9,9 @@ import pytest
 from omni_emformer.live.endpoint import EndpointRules
 from omni_emformer.live.transcriber import Stream, Transcriber
 from omni_emformer.runtime.model import load_packed
+from tests.support.random_weights import TOKENS
 from tests.support.runtime.c_library import Refused
-from tests.support.runtime.transducers import KINDS, SUBNETS, sound
+from tests.support.runtime.transducers import KINDS, SUBNETS, pack_kind, sound
 
 #: By which models that say something all the time end an utterance often.
 QUICK = EndpointRules(0.52, 0.28, 1.5)
@@ -72,6 +73,16 @@ def test_utterances_are_those_of_the_python_transcriber(kind, method, library, p
         ended += [by for _, by in expected]
     assert "rule3" in ended and len(ended) > 9
     assert kind != "pausing" or set(ended) == {"rule1", "rule2", "rule3", "end"}
+
+
+def test_words_begin_where_those_of_the_python_transcriber_do(library, tmp_path):
+    """Of symbols that are a mark of a word's beginning alone, have one within, or several."""
+    odd = ["\u2581", "\u2581A\u2581B", "\u2581\u2581C", "D ", " E", "F", "\u2581", "GH"]
+    path = pack_kind(tmp_path / "p", "demo", tokens=[*TOKENS[:3], *odd]).path
+    for subnet in SUBNETS:
+        expected = in_python(path, subnet, "greedy_search", QUICK, sound(5.0))
+        found = in_c(library.open(path), subnet, "greedy_search", QUICK, sound(5.0))
+        assert_same(found, expected)
 
 
 @pytest.mark.parametrize("size", [1, 160, 16000 * 8])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import soundfile
 
 from omni_plugin.runtime import native
 from tests.support.runtime.c_library import SOURCES, make
+from tests.support.runtime.layers import COMPILER
 from tests.support.runtime.transducers import SUBNETS, sound
 
 #: Compiler, qemu, its processor, the instruction set that is then used, and the one of x86-64 that
@@ -141,3 +143,46 @@ def test_the_makefile_has_the_units_of_the_python_runtime(machine):
         assert sorted(flags) == sorted(unit.flags)
         entry = rf'ENTRY\({unit.name}, "{name}", {unit.byte_group}\)'
         assert re.search(entry, (SOURCES / "kernels.c").read_text())
+
+
+@pytest.fixture(scope="module")
+def threads_of(tmp_path_factory):
+    """Builds threads.c with flags of the compiler."""
+
+    def build(*flags: str) -> Path:
+        folder = tmp_path_factory.mktemp("threads")
+        library = folder / "libomni_runtime.a"
+        make(folder, str(library), CFLAGS=" ".join(flags))
+        source, program = Path(__file__).with_name("threads.c"), folder / "threads"
+        words = ["-std=c11", "-Wall", "-Werror", *flags, f"-I{SOURCES}", source, library]
+        subprocess.run([*COMPILER, *words, "-lm", "-lpthread", "-o", program], check=True)
+        return program
+
+    return build
+
+
+def assert_heard_the_same(command: list, **environment: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [said for said, _ in lines] == ["same"] * 6 and all(int(size) for _, size in lines)
+
+
+def test_threads_of_a_model_race_for_nothing(threads_of, packed):
+    """As the compiler's thread sanitizer sees it."""
+    try:
+        program = threads_of("-O1", "-g", "-fsanitize=thread")
+    except (AssertionError, subprocess.CalledProcessError) as e:
+        if "-fsanitize=thread" not in str(e):
+            raise
+        pytest.skip("THE COMPILER HAS NO THREAD SANITIZER")
+    assert_heard_the_same([program, packed["pausing"].path])
+
+
+def test_no_memory_is_lost_or_read_before_it_is_written(threads_of, packed):
+    """As valgrind sees it, which knows no AVX-512."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("NO valgrind")
+    command = ["valgrind", "-q", "--leak-check=full", "--error-exitcode=9", threads_of("-O2", "-g")]
+    instructions = {"x86_64": "avx2"}.get(platform.machine(), "plain")
+    assert_heard_the_same([*command, packed["pausing"].path], OMNI_INSTRUCTIONS=instructions)
