@@ -45,3 +45,12 @@ void omni_free(omni_arena *arena) {
     free(one);
   }
 }
+
+void *omni_reserve(void *array, size_t wanted, size_t *room, size_t size) {
+  size_t more = *room ? *room : 64;
+  if (wanted <= *room) return array;
+  while (more < wanted && more <= SIZE_MAX / 4) more *= 2;
+  void *moved = more >= wanted && more <= SIZE_MAX / 2 / size ? realloc(array, more * size) : NULL;
+  if (moved) *room = more;
+  return moved;
+}

@@ -22,4 +22,8 @@ typedef struct {
 void *omni_take(omni_arena *arena, uint64_t count, uint64_t size);
 void omni_free(omni_arena *arena);
 
+/* The array, moved where it has no room for so many elements (at least 1); NULL, and all as before, if there is no
+   memory. For free. */
+void *omni_reserve(void *array, size_t wanted, size_t *room, size_t size);
+
 #endif

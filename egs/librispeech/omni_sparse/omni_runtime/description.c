@@ -5,9 +5,6 @@
 
 #define VERSION 2 /* of ../omni_emformer/runtime/description.py */
 
-/* Floats of a stream: more is asked for by no model of use. */
-#define MOST_FLOATS ((uint64_t)1 << 26)
-
 static bool read_sizes(const json *meta, model_config *c, omni_error *error) {
   const json *config = omni_json_get(omni_json_get(meta, "config"), "model");
   const struct {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Fuzzer of packed files: opens thousands of altered copies of one, and runs what of them opens.
+ * Fuzzer of packed files and saved streams: opens thousands of altered copies of a file, and runs what of them opens,
+ * and what goes on of altered copies of its streams.
  *
  * Built with sanitizers by `make fuzzer`; they end it at the first access to memory that is not its own. In that
  * build checksums may be any, as in a file that is made to do harm. usage: omni-fuzz FILE NUMBER [SEED]
@@ -83,6 +84,44 @@ static void check(bool good, const char *what) {
   exit(1);
 }
 
+static long num_saved, num_restored;
+
+/* Let a stream hear sound, utterance by utterance. */
+static void hear(omni_stream *stream, const float *sound, size_t number) {
+  omni_error error = {{0}};
+  check(omni_stream_accept(stream, sound, number, &error), error.text);
+  while (omni_stream_endpoint(stream)) {
+    check(strlen(omni_stream_text(stream)) < 100000, "an endless text");
+    check(omni_stream_next_utterance(stream, &error), error.text);
+  }
+  check(strlen(omni_stream_text(stream)) < 100000, "an endless text");
+}
+
+/* Alter copies of what a stream is saved as, and let what is still a stream go on. */
+static void restore(omni_model *model, const omni_stream *stream, const float *sound) {
+  omni_error error = {{0}};
+  const size_t size = omni_stream_state_size(stream);
+  for (int i = 0; i < 4; i++) {
+    unsigned char *state = malloc(size + ROOM);
+    check(state && omni_stream_save(stream, state, size, &error), error.text);
+    size_t now = size;
+    for (size_t changes = below(3); changes && now > START; changes--) {
+      /* Most numbers that can do harm stand near the end. */
+      const size_t begin = below(2) || now < 400 ? 0 : now - 400;
+      now = begin + change_bytes(state + begin, now - begin);
+    }
+    unsigned char *exact = realloc(state, now + !now); /* so that what is read beyond its end is seen */
+    check(exact, "no memory");
+    omni_stream *other = omni_stream_restore(model, exact, now, &error);
+    free(exact);
+    num_saved++;
+    num_restored += other != NULL;
+    check(other || error.text[0], "refused without a word");
+    if (other && omni_stream_accept(other, sound, 0, &error)) hear(other, sound, 4000); /* unless it has ended */
+    omni_stream_close(other);
+  }
+}
+
 /* Whether a file opens; each level of it has then heard some sound. */
 static bool run(const void *data, size_t size) {
   omni_error error = {{0}};
@@ -95,12 +134,16 @@ static bool run(const void *data, size_t size) {
   for (size_t i = 0; i < 8000; i++) sound[i] = (float)below(20001) / 10000 - 1;
   omni_stream *stream = NULL;
   for (int level = 0; level < omni_model_num_levels(model); level++) {
-    if (!stream) stream = omni_stream_open(model, level, &error);
+    if (!stream) stream = omni_stream_open_beam(model, level, below(2) ? 1 : (int)below(8) + 1, &error);
     else if (!omni_stream_set_level(stream, level, &error)) continue;
     if (!stream) continue;
-    check(omni_stream_accept(stream, sound, 8000, &error), error.text);
-    if (below(2)) check(omni_stream_finish(stream, &error), error.text), omni_stream_reset(stream);
-    check(strlen(omni_stream_text(stream)) < 100000, "an endless text");
+    const omni_endpoint_rules rules = {0.2, 0.1, 0.4};
+    check(omni_stream_set_rules(stream, below(2) ? &rules : NULL, &error), error.text);
+    hear(stream, sound, 8000);
+    restore(model, stream, sound);
+    if (!below(2)) continue;
+    check(omni_stream_finish(stream, &error), error.text);
+    omni_stream_reset(stream);
   }
   omni_stream_close(stream);
   omni_model_close(model);
@@ -138,6 +181,7 @@ int main(int count, char **words) {
     free(data);
   }
   printf("%ld altered files: %ld opened, %ld refused\n", number, opened, number - opened);
+  printf("%ld altered streams: %ld restored, %ld not\n", num_saved, num_restored, num_saved - num_restored);
   free(copy);
   free(whole);
   return 0;

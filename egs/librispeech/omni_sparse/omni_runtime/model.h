@@ -12,6 +12,8 @@
 #define CONVOLUTIONS 3
 #define CONVOLUTION_WIDTH 5
 #define MOST_CONTEXT 16
+/* Floats of a stream, and of its search: more is asked for by no model of use. */
+#define MOST_FLOATS ((uint64_t)1 << 26)
 
 /* ModelConfig of ../emformer/config.py; lengths are in encoder frames unless said otherwise. */
 typedef struct {

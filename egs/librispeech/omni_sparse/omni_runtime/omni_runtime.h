@@ -77,13 +77,20 @@ OMNI_API const char *omni_instructions(void);
 
 /* ---- A stream ---- */
 
-/* A new stream at a level. The level's weights are read the first time that it is used. */
+/* A new stream at a level, with greedy search. The level's weights are read the first time that it is used. */
 OMNI_API omni_stream *omni_stream_open(omni_model *model, int level, omni_error *error);
+
+/* Hypotheses of modified beam search, as the recipe has them by default. */
+#define OMNI_BEAM_SIZE 4
+
+/* The same with modified beam search, the recipe's modified_beam_search: up to beam_size hypotheses, from 1 (which is
+   greedy search) to 64. */
+OMNI_API omni_stream *omni_stream_open_beam(omni_model *model, int level, int beam_size, omni_error *error);
 
 /* NULL is allowed. */
 OMNI_API void omni_stream_close(omni_stream *stream);
 
-/* Begin anew, as after omni_stream_open, at the present level. */
+/* Begin anew, as after it was opened; level and endpoint rules stay. */
 OMNI_API void omni_stream_reset(omni_stream *stream);
 
 /* Another level from the next chunk on. What the encoder remembers is kept, as any level can attend to it. */
@@ -95,18 +102,82 @@ OMNI_API bool omni_stream_accept(omni_stream *stream, const float *samples, size
 /* The sound has ended: run the chunks that are left, with silence after the end. */
 OMNI_API bool omni_stream_finish(omni_stream *stream, omni_error *error);
 
-/* What was recognised so far by greedy search: symbols without blanks, and the encoder frame of each, counted from the
-   beginning. More is only ever added. Pointers hold until the stream's next call of accept, finish, reset or close. */
+/* Samples that the stream was given since it was opened or reset. */
+OMNI_API int64_t omni_stream_num_samples(const omni_stream *stream);
+
+/* What was recognised so far, or since the last call of omni_stream_next_utterance: symbols without blanks, and the
+   encoder frame of each, counted from the stream's beginning. Greedy search only ever adds to it; of a beam it is what
+   the best hypothesis says now. Pointers hold until the stream's next call of accept, finish, next_utterance, reset or
+   close. */
 OMNI_API size_t omni_stream_num_tokens(const omni_stream *stream);
 OMNI_API const int32_t *omni_stream_tokens(const omni_stream *stream);
 OMNI_API const int64_t *omni_stream_frames(const omni_stream *stream);
 
-/* Words, a space between two, UTF-8. The text of before is the beginning of that of after. */
+/* Its words, a space between two, UTF-8. */
 OMNI_API const char *omni_stream_text(const omni_stream *stream);
 
-/* Words, and of each its bytes of the text and the encoder frame of its first symbol. */
+typedef struct {
+  size_t begin, end;               /* bytes of the text */
+  int64_t first_frame, last_frame; /* encoder frames of its first and last symbol */
+} omni_word;
+
+/* The words one by one. In seconds a word begins at first_frame * omni_model_frame_seconds, and ends a frame after
+   last_frame. Frames may lie in the silence that omni_stream_finish adds, and so after the sound's end. */
 OMNI_API size_t omni_stream_num_words(const omni_stream *stream);
-OMNI_API void omni_stream_word(const omni_stream *stream, size_t number, size_t *begin, size_t *end, int64_t *frame);
+OMNI_API const omni_word *omni_stream_words(const omni_stream *stream);
+
+/* ---- Utterances of a stream ----
+
+   Without endpoint rules a stream is one utterance: its text, and the memory for it, grow as long as it runs. With
+   them, ask omni_stream_endpoint after each call of omni_stream_accept, omni_stream_finish and
+   omni_stream_next_utterance; memory is then that of the longest utterance, however long the stream is:
+
+     omni_stream_accept(stream, samples, number, &error);
+     while (omni_stream_endpoint(stream)) {
+       puts(omni_stream_text(stream));
+       omni_stream_next_utterance(stream, &error);
+     }
+
+   After omni_stream_finish and this loop, the text is that of the utterance which the sound's end cut off. */
+
+/* When an utterance ends by itself, in seconds above 0; names and defaults are sherpa-onnx's, and so is their meaning.
+   Silence is where the search takes blank: nothing is measured in the sound. */
+typedef struct {
+  double rule1_min_trailing_silence; /* ends an utterance whether or not anything was decoded */
+  double rule2_min_trailing_silence; /* ends one of which something was decoded */
+  double rule3_min_utterance_length; /* ends one that is so long, in the middle of a word if need be */
+} omni_endpoint_rules;
+#define OMNI_ENDPOINT_RULES {2.4, 1.2, 20.0}
+
+/* Look for endpoints by these rules from the next chunk on; NULL for no longer, as at first. */
+OMNI_API bool omni_stream_set_rules(omni_stream *stream, const omni_endpoint_rules *rules, omni_error *error);
+
+/* The number of the rule that has ended the utterance, 1 to 3; 0 while it goes on. Then the text is complete (and may be
+   empty: rule 1 ends silence, too), what follows in the samples waits, and accept and finish are refused, with the
+   stream as it was, until omni_stream_next_utterance is called. */
+OMNI_API int omni_stream_endpoint(const omni_stream *stream);
+
+/* Begin the next utterance: forget tokens and text of this one, and run the samples that wait, up to the next endpoint.
+   After a silence (rules 1 and 2) the encoder starts anew, too, as at a stream's beginning; after rule 3 it goes on.
+   Frames go on counting. May also be called where there is no endpoint, to end an utterance by a rule of one's own. */
+OMNI_API bool omni_stream_next_utterance(omni_stream *stream, omni_error *error);
+
+/* ---- Saving a stream ---- */
+
+/* Bytes that omni_stream_save needs now. They change with each call that changes the stream. */
+OMNI_API size_t omni_stream_state_size(const omni_stream *stream);
+
+/* Write all that a stream remembers to memory of the caller, of omni_stream_state_size bytes at least. Of the waiting
+   samples of an endpoint nothing is saved: it is refused until omni_stream_next_utterance was called. */
+OMNI_API bool omni_stream_save(const omni_stream *stream, void *state, size_t size, omni_error *error);
+
+/* A new stream that goes on where the saved one was: level, search, endpoint rules and all, but no watcher. In another
+   process and on another machine, too; with the same instruction set, its output is the same to the last bit. The model
+   must be of the same file. State of another model or version, and bytes that were altered, are refused; what was made
+   to do harm can change what is heard, and no more. The bytes are read during the call only. */
+OMNI_API omni_stream *omni_stream_restore(omni_model *model, const void *state, size_t size, omni_error *error);
+
+/* ---- Looking into a stream ---- */
 
 /* What a chunk was made of. */
 typedef struct {

@@ -10,26 +10,36 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: omni-transcribe MODEL SOUND [--sparsity X | --subnet NAME] [--timestamps]\n"
+    "usage: omni-transcribe MODEL SOUND [--sparsity X | --subnet NAME] [--beam-size N] [--timestamps] ...\n"
     "       omni-transcribe MODEL --list\n"
     "\n"
-    "Prints what is said in SOUND, as it is recognised.\n"
+    "Prints what is said in SOUND, as it is recognised, a line an utterance.\n"
     "\n"
     "MODEL          a packed file (python3 -m omni_emformer.runtime.pack)\n"
     "SOUND          a wav file at 16 kHz, 16-bit PCM or 32-bit floating point; of several channels it is\n"
     "               the mean. - for standard input: a wav file, or 16-bit little-endian PCM of one channel\n"
     "--sparsity X   the level with a share X of zeros, such as 0.7 (default: the file's first level)\n"
     "--subnet NAME  the level of a name, such as dense or front/3\n"
+    "--beam-size N  modified beam search with N hypotheses, such as 4; then an utterance is printed when it\n"
+    "               has ended (default 1: greedy search)\n"
     "--timestamps   a line a word: seconds of the encoder frame that began it, and the word\n"
     "--list         names and sparsities of the levels\n"
     "--help         this text\n"
+    "\n"
+    "Where utterances end; names and defaults are those of python3 -m omni_emformer.transcribe:\n"
+    "--enable-endpoint BOOL                false: all sound is one utterance, and memory grows with it\n"
+    "--rule1-min-trailing-silence SECONDS  of silence that end an utterance, said or not (default 2.4)\n"
+    "--rule2-min-trailing-silence SECONDS  the same once something was said (default 1.2)\n"
+    "--rule3-min-utterance-length SECONDS  after which an utterance ends whatever is said (default 20)\n"
     "\n"
     "The environment's OMNI_INSTRUCTIONS names an instruction set to use, such as plain; by default it is the\n"
     "best of the machine.\n";
 
 typedef struct {
   const char *model, *sound, *level;
-  bool timestamps, list;
+  bool timestamps, list, no_endpoint;
+  long beam_size;
+  omni_endpoint_rules rules;
 } options;
 
 static int failed(const char *where, const char *what) {
@@ -37,14 +47,45 @@ static int failed(const char *where, const char *what) {
   return 1;
 }
 
+/* Reads an option with a value; what is wrong with it, or NULL. */
+static const char *read_value(const char *name, const char *value, options *o) {
+  const struct {
+    const char *name;
+    double *seconds;
+  } rules[] = {{"--rule1-min-trailing-silence", &o->rules.rule1_min_trailing_silence},
+               {"--rule2-min-trailing-silence", &o->rules.rule2_min_trailing_silence},
+               {"--rule3-min-utterance-length", &o->rules.rule3_min_utterance_length}};
+  char *end = NULL;
+  for (int i = 0; i < 3; i++) {
+    if (strcmp(name, rules[i].name)) continue;
+    *rules[i].seconds = strtod(value, &end);
+    return end == value || *end || !(*rules[i].seconds > 0) ? "takes seconds, above 0" : NULL;
+  }
+  if (!strcmp(name, "--enable-endpoint")) {
+    o->no_endpoint = !strcmp(value, "false");
+    return o->no_endpoint || !strcmp(value, "true") ? NULL : "takes true or false";
+  }
+  if (!strcmp(name, "--beam-size")) {
+    o->beam_size = strtol(value, &end, 10);
+    return end == value || *end || o->beam_size < 1 || o->beam_size > 64 ? "takes a number from 1 to 64" : NULL;
+  }
+  if (o->level) return "one of --sparsity and --subnet at the most";
+  o->level = value;
+  return NULL;
+}
+
 /* 0, or the exit status. */
 static int read_options(int count, char **words, options *o) {
+  static const char *const valued[] = {"--sparsity", "--subnet", "--beam-size", "--enable-endpoint",
+                                       "--rule1-min-trailing-silence", "--rule2-min-trailing-silence",
+                                       "--rule3-min-utterance-length"};
   for (int i = 1; i < count; i++) {
-    const bool takes_value = !strcmp(words[i], "--sparsity") || !strcmp(words[i], "--subnet");
+    bool takes_value = false;
+    for (size_t j = 0; j < sizeof valued / sizeof *valued; j++) takes_value |= !strcmp(words[i], valued[j]);
     if (takes_value) {
-      if (i + 1 == count) return failed(words[i], "takes a value"), 2;
-      if (o->level) return failed(words[i], "one of --sparsity and --subnet at the most"), 2;
-      o->level = words[++i];
+      const char *wrong = i + 1 < count ? read_value(words[i], words[i + 1], o) : "takes a value";
+      if (wrong) return failed(words[i], wrong), 2;
+      i++;
     } else if (!strcmp(words[i], "--timestamps")) {
       o->timestamps = true;
     } else if (!strcmp(words[i], "--list")) {
@@ -68,33 +109,54 @@ static void print_levels(const omni_model *model) {
     printf("%s\t%.4f\n", omni_model_level_name(model, i), omni_model_level_sparsity(model, i));
 }
 
-/* What is new of a stream: of words with time stamps only those that are complete, unless all is. */
-static void print_new(const omni_model *model, const omni_stream *stream, const options *o, bool all, size_t *printed) {
-  const char *text = omni_stream_text(stream);
-  if (!o->timestamps) {
-    *printed += (size_t)printf("%s", text + *printed);
+/* What is printed of an utterance. */
+typedef struct {
+  const omni_model *model;
+  omni_stream *stream;
+  const options *options;
+  size_t printed; /* bytes of its text or, with time stamps, words */
+  double limit;   /* seconds of sound, once they are known: where words stand that are heard in the silence after it */
+} printer;
+
+/* Print what is new: of words with time stamps only those that are complete, unless the utterance is; of a beam, which
+   may still change its mind, nothing before. */
+static void print_new(printer *p, bool is_complete) {
+  const char *text = omni_stream_text(p->stream);
+  if (p->options->beam_size > 1 && !is_complete) return;
+  if (!p->options->timestamps) {
+    p->printed += (size_t)printf("%s", text + p->printed);
   } else {
-    const size_t words = omni_stream_num_words(stream), end = words && !all ? words - 1 : words;
-    for (; *printed < end; ++*printed) {
-      size_t from, to;
-      int64_t frame;
-      omni_stream_word(stream, *printed, &from, &to, &frame);
-      printf("%.2f %.*s\n", (double)frame * omni_model_frame_seconds(model), (int)(to - from), text + from);
+    const omni_word *words = omni_stream_words(p->stream);
+    const size_t number = omni_stream_num_words(p->stream), end = number && !is_complete ? number - 1 : number;
+    for (; p->printed < end; p->printed++) {
+      const omni_word *one = &words[p->printed];
+      const double at = (double)one->first_frame * omni_model_frame_seconds(p->model);
+      printf("%.2f %.*s\n", at < p->limit ? at : p->limit, (int)(one->end - one->begin), text + one->begin);
     }
   }
+  if (is_complete && p->printed && !p->options->timestamps) putchar('\n');
+  if (is_complete) p->printed = 0;
   fflush(stdout);
 }
 
-static bool transcribe(const omni_model *model, omni_stream *stream, sound *s, const options *o, omni_error *error) {
-  float samples[OMNI_SAMPLE_RATE / 10];
-  size_t printed = 0;
-  for (size_t read; (read = sound_read(s, samples, sizeof samples / sizeof *samples));) {
-    if (!omni_stream_accept(stream, samples, read, error)) return false;
-    print_new(model, stream, o, false, &printed);
+/* Print all utterances that have ended, and what is there of the next one. */
+static bool print_utterances(printer *p, omni_error *error) {
+  while (omni_stream_endpoint(p->stream)) {
+    print_new(p, true);
+    if (!omni_stream_next_utterance(p->stream, error)) return false;
   }
-  if (!omni_stream_finish(stream, error)) return false;
-  print_new(model, stream, o, true, &printed);
-  if (!o->timestamps) putchar('\n');
+  print_new(p, false);
+  return true;
+}
+
+static bool transcribe(printer *p, sound *s, omni_error *error) {
+  float samples[OMNI_SAMPLE_RATE / 10];
+  if (!p->options->no_endpoint && !omni_stream_set_rules(p->stream, &p->options->rules, error)) return false;
+  for (size_t read; (read = sound_read(s, samples, sizeof samples / sizeof *samples));)
+    if (!omni_stream_accept(p->stream, samples, read, error) || !print_utterances(p, error)) return false;
+  p->limit = (double)omni_stream_num_samples(p->stream) / OMNI_SAMPLE_RATE;
+  if (!omni_stream_finish(p->stream, error) || !print_utterances(p, error)) return false;
+  print_new(p, true);
   return true;
 }
 
@@ -115,8 +177,9 @@ static int run(omni_model *model, const options *o) {
   int status = 1;
   omni_stream *stream = NULL;
   if (!sound_open(&s, file, is_stdin, &error)) failed(o->sound, error.text);
-  else if (!(stream = omni_stream_open(model, level, &error))) failed(o->model, error.text);
-  else if (!transcribe(model, stream, &s, o, &error) || ferror(file)) failed(o->sound, ferror(file) ? strerror(errno) : error.text);
+  else if (!(stream = omni_stream_open_beam(model, level, (int)o->beam_size, &error))) failed(o->model, error.text);
+  else if (!transcribe(&(printer){model, stream, o, 0, INFINITY}, &s, &error) || ferror(file))
+    failed(o->sound, ferror(file) ? strerror(errno) : error.text);
   else status = ferror(stdout) ? failed(NULL, "standard output cannot be written") : 0;
   omni_stream_close(stream);
   if (!is_stdin) fclose(file);
@@ -124,7 +187,7 @@ static int run(omni_model *model, const options *o) {
 }
 
 int main(int count, char **words) {
-  options o = {0};
+  options o = {.beam_size = 1, .rules = OMNI_ENDPOINT_RULES};
   omni_error error;
   for (int i = 1; i < count; i++)
     if (!strcmp(words[i], "--help") || !strcmp(words[i], "-h")) return fputs(usage, stdout) < 0;

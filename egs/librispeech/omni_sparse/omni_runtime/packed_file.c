@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packed_file.h"
 
+#include "checksum.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,48 +22,6 @@
 #define MOST_COLUMNS 65535
 #define LARGEST_HEADER (1 << 26)
 #define LARGEST ((int64_t)1 << 62)
-
-/* CRC-32 of ISO 3309, as in zlib; 8 tables take 8 bytes at once. */
-typedef struct {
-  uint32_t of[8][256];
-} crc_tables;
-
-static void make_tables(crc_tables *tables) {
-  for (uint32_t i = 0; i < 256; i++) {
-    uint32_t value = i;
-    for (int bit = 0; bit < 8; bit++) value = value & 1 ? value >> 1 ^ 0xedb88320u : value >> 1;
-    tables->of[0][i] = value;
-  }
-  for (int t = 1; t < 8; t++)
-    for (int i = 0; i < 256; i++) {
-      const uint32_t before = tables->of[t - 1][i];
-      tables->of[t][i] = before >> 8 ^ tables->of[0][before & 255];
-    }
-}
-
-static uint32_t crc32_of(const unsigned char *data, size_t size) {
-  crc_tables tables; /* made anew, so that threads share nothing */
-  make_tables(&tables);
-  uint32_t crc = 0xffffffffu;
-  for (; size >= 8; size -= 8, data += 8) {
-    uint32_t low, high;
-    memcpy(&low, data, 4), memcpy(&high, data + 4, 4);
-    low ^= crc;
-    crc = 0;
-    for (int i = 0; i < 4; i++) crc ^= tables.of[7 - i][low >> 8 * i & 255] ^ tables.of[3 - i][high >> 8 * i & 255];
-  }
-  for (; size; size--, data++) crc = crc >> 8 ^ tables.of[0][(crc ^ *data) & 255];
-  return ~crc;
-}
-
-/* Whether bytes have a CRC-32. A fuzzer of what comes after lets all of them pass. */
-static bool is_whole(const unsigned char *data, size_t size, uint32_t checksum) {
-#ifdef OMNI_ANY_CHECKSUM
-  return crc32_of(data, size) == checksum || true;
-#else
-  return crc32_of(data, size) == checksum;
-#endif
-}
 
 static uint32_t number_at(const unsigned char *data) {
   uint32_t value;
@@ -219,7 +179,7 @@ bool packed_file_read(packed_file *file, const void *data, size_t size, omni_err
   if (version != VERSION)
     return omni_fail(error, "it is of version %" PRIu32 "; this program reads version %d", version, VERSION);
   if (length > size - START || length > LARGEST_HEADER ||
-      !is_whole(file->data + START, length, number_at(file->data + 16)))
+      !checksum_fits(file->data + START, length, number_at(file->data + 16)))
     return omni_fail(error, "its header is damaged");
   char *text = omni_take(&file->arena, (uint64_t)length + 1, 1);
   if (!text) return omni_no_memory(error);
@@ -265,7 +225,7 @@ void packed_file_close(packed_file *file) {
 
 const void *packed_section(const packed_file *file, const section *place, omni_error *error) {
   const unsigned char *data = file->data + file->begin + place->offset;
-  if (!is_whole(data, (size_t)place->size, place->checksum)) {
+  if (!checksum_fits(data, (size_t)place->size, place->checksum)) {
     omni_fail(error, "%" PRIu64 " bytes at %" PRIu64 " are damaged", place->size, place->offset);
     return NULL;
   }

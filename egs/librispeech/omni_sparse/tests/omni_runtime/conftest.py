@@ -24,7 +24,9 @@ def library(built) -> CLibrary:
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory) -> dict[str, Made]:
-    """A float32 file of each kind, and an int8 file."""
+    """A float32 file of each kind, an int8 file, and one of a model that pauses."""
     folder = tmp_path_factory.mktemp("transducers")
     made = {kind: pack_kind(folder / kind, kind) for kind in KINDS}
-    return {**made, "int8": pack_kind(folder / "int8", "demo", "int8")}
+    made["int8"] = pack_kind(folder / "int8", "demo", "int8")
+    made["pausing"] = pack_kind(folder / "pausing", "demo", blank=8.0)
+    return made

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from omni_emformer.live.endpoint import EndpointRules
+from omni_emformer.live.transcriber import Stream, Transcriber
+from omni_emformer.runtime.model import load_packed
 from tests.support.runtime.c_library import make
 from tests.support.runtime.transducers import SUBNETS, in_pytorch, sound
 
@@ -81,9 +85,40 @@ def test_time_stamps_are_those_of_the_words_first_symbols(tool, packed, wav):
         if piece in silent:
             continue
         if piece.startswith("\u2581") or not inside:
-            begins.append(f"{frame * 0.04:.2f}")
+            begins.append(f"{min(frame * 0.04, 3.0):.2f}")  # none is after the sound's end
         inside = True
     assert [at for at, _ in lines] == begins
+
+
+def test_an_utterance_is_a_line(tool, packed, tmp_path):
+    """As of the library's streams; and one where nothing ends utterances."""
+    path, samples = packed["pausing"].path, sound(8.0)
+    soundfile.write(tmp_path / "s.wav", samples, 16000, subtype="FLOAT")
+    rules = dataclasses.asdict(EndpointRules(0.52, 0.28, 1.5))
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in rules.items()]
+    words = [part for word in words for part in word.split("=")]
+    transcriber = Transcriber(*load_packed(path, "0.50"), "greedy_search", EndpointRules(**rules))
+    stream = Stream([transcriber])
+    segments = stream.accept(samples)[0] + stream.finish()[0]
+    found = run(tool, path, tmp_path / "s.wav", "--sparsity", "0.5", *words)
+    assert found.splitlines() == [segment.text for segment in segments]
+    assert len(segments) > 3
+    timed = run(tool, path, tmp_path / "s.wav", "--sparsity", "0.5", *words, "--timestamps")
+    assert timed.splitlines() == [f"{w.start:.2f} {w.text}" for s in segments for w in s.words]
+    words += ["--enable-endpoint", "false"]
+    whole = run(tool, path, tmp_path / "s.wav", "--sparsity", "0.5", *words)
+    assert whole == in_pytorch(packed["pausing"], samples, ["0.50"]).text + "\n"
+
+
+@pytest.mark.parametrize("words", [[], ["--timestamps"]])
+def test_a_beam_is_searched(words, tool, packed, tmp_path):
+    made, samples = packed["pausing"], sound(4.0)
+    soundfile.write(tmp_path / "s.wav", samples, 16000, subtype="FLOAT")
+    search = dict(method="modified_beam_search", beam_size=4)
+    expected = in_pytorch(made, samples, ["dense"], **search).text
+    found = run(tool, made.path, tmp_path / "s.wav", "--beam-size", 4, *words)
+    assert " ".join(line.split()[-1] if words else line for line in found.splitlines()) == expected
+    assert run(tool, made.path, tmp_path / "s.wav", *words) != found
 
 
 def test_levels_are_listed(tool, packed):
@@ -109,6 +144,13 @@ def test_mistakes_are_told_in_one_line(tool, packed, wav, tmp_path):
     assert "it is no wav file" in mistake(tool, path, path)
     assert "no such option" in mistake(tool, path, wav, "--fast", status=2)
     assert "takes a value" in mistake(tool, path, wav, "--sparsity", status=2)
+    for value in ("0", "65", "four", ""):
+        told = mistake(tool, path, wav, "--beam-size", value, status=2)
+        assert "--beam-size: takes a number from 1 to 64" in told
+    assert "true or false" in mistake(tool, path, wav, "--enable-endpoint", "maybe", status=2)
+    for value in ("0", "nan", "1s"):
+        told = mistake(tool, path, wav, "--rule2-min-trailing-silence", value, status=2)
+        assert "--rule2-min-trailing-silence: takes seconds, above 0" in told
     soundfile.write(tmp_path / "8.wav", sound(), 8000)
     assert "8000 samples a second; resample it to 16000" in mistake(tool, path, tmp_path / "8.wav")
     soundfile.write(tmp_path / "24.wav", sound(), 16000, subtype="PCM_24")

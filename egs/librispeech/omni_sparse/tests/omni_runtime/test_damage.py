@@ -165,3 +165,5 @@ def test_altered_files_touch_no_foreign_memory(tmp_path_factory, packed):
         assert done.returncode == 0, done.stderr
         assert int(re.search(r"(\d+) opened", done.stdout)[1]) > 300
         assert int(re.search(r"(\d+) refused", done.stdout)[1]) > 200
+        assert int(re.search(r"(\d+) restored", done.stdout)[1]) > 900
+        assert int(re.search(r"(\d+) not", done.stdout)[1]) > 900

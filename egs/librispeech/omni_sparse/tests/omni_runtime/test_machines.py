@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import soundfile
 
 from omni_plugin.runtime import native
 from tests.support.runtime.c_library import SOURCES, make
+from tests.support.runtime.layers import COMPILER
 from tests.support.runtime.transducers import SUBNETS, sound
 
 #: Compiler, qemu, its processor, the instruction set that is then used, and the one of x86-64 that
@@ -100,10 +102,14 @@ def test_without_units_for_instruction_sets_it_says_the_same(tmp_path, built, pa
     assert texts([tool], packed, wav) == plain
 
 
+def examples_of_the_page() -> list[str]:
+    """A program, and a part of one."""
+    return re.findall(r"```c\n(.*?)```", (SOURCES / "README.md").read_text(), re.DOTALL)
+
+
 def test_an_example_of_the_page_compiles_and_runs(tmp_path, built, packed):
     """README.md's program, without shared libraries of ours."""
-    page = (SOURCES / "README.md").read_text()
-    (program,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
+    program, _ = examples_of_the_page()
     (tmp_path / "example.c").write_text(program)
     words = ["cc", "-std=c11", "-Wall", "-Werror", f"-I{SOURCES}", tmp_path / "example.c"]
     words += [built / "libomni_runtime.a", "-lm", "-o", tmp_path / "example"]
@@ -113,6 +119,17 @@ def test_an_example_of_the_page_compiles_and_runs(tmp_path, built, packed):
     said = subprocess.run(command, input=pcm, capture_output=True, check=True).stdout
     tool = [built / "omni-transcribe", packed["demo"].path, "-"]
     assert said == subprocess.run(tool, input=pcm, capture_output=True, check=True).stdout
+
+
+def test_the_loop_of_the_page_compiles(tmp_path):
+    """With what its example names declared around it."""
+    _, loop = examples_of_the_page()
+    given = "omni_stream *stream, const float *samples, size_t number, omni_error error"
+    (tmp_path / "loop.c").write_text(
+        f'#include "omni_runtime.h"\n#include <stdio.h>\nvoid loop({given}) {{ {loop} }}\n'
+    )
+    words = ["-Wall", "-Werror", f"-I{SOURCES}", "-c", "-o", tmp_path / "loop.o"]
+    subprocess.run(["cc", "-std=c11", *words, tmp_path / "loop.c"], check=True)
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "armv7l"])
@@ -126,3 +143,46 @@ def test_the_makefile_has_the_units_of_the_python_runtime(machine):
         assert sorted(flags) == sorted(unit.flags)
         entry = rf'ENTRY\({unit.name}, "{name}", {unit.byte_group}\)'
         assert re.search(entry, (SOURCES / "kernels.c").read_text())
+
+
+@pytest.fixture(scope="module")
+def threads_of(tmp_path_factory):
+    """Builds threads.c with flags of the compiler."""
+
+    def build(*flags: str) -> Path:
+        folder = tmp_path_factory.mktemp("threads")
+        library = folder / "libomni_runtime.a"
+        make(folder, str(library), CFLAGS=" ".join(flags))
+        source, program = Path(__file__).with_name("threads.c"), folder / "threads"
+        words = ["-std=c11", "-Wall", "-Werror", *flags, f"-I{SOURCES}", source, library]
+        subprocess.run([*COMPILER, *words, "-lm", "-lpthread", "-o", program], check=True)
+        return program
+
+    return build
+
+
+def assert_heard_the_same(command: list, **environment: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [said for said, _ in lines] == ["same"] * 6 and all(int(size) for _, size in lines)
+
+
+def test_threads_of_a_model_race_for_nothing(threads_of, packed):
+    """As the compiler's thread sanitizer sees it."""
+    try:
+        program = threads_of("-O1", "-g", "-fsanitize=thread")
+    except (AssertionError, subprocess.CalledProcessError) as e:
+        if "-fsanitize=thread" not in str(e):
+            raise
+        pytest.skip("THE COMPILER HAS NO THREAD SANITIZER")
+    assert_heard_the_same([program, packed["pausing"].path])
+
+
+def test_no_memory_is_lost_or_read_before_it_is_written(threads_of, packed):
+    """As valgrind sees it, which knows no AVX-512."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("NO valgrind")
+    command = ["valgrind", "-q", "--leak-check=full", "--error-exitcode=9", threads_of("-O2", "-g")]
+    instructions = {"x86_64": "avx2"}.get(platform.machine(), "plain")
+    assert_heard_the_same([*command, packed["pausing"].path], OMNI_INSTRUCTIONS=instructions)

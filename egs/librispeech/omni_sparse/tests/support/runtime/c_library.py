@@ -8,12 +8,16 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from emformer.errors import RecipeError
+from omni_emformer.live.endpoint import EndpointRules
+from omni_emformer.runtime import c_library
 from tests.support.processes import RECIPE
 from tests.support.runtime.layers import COMPILER
 
@@ -34,70 +38,12 @@ def make(folder: Path, *goals: str, compiler: Sequence[str] = COMPILER, **variab
     return folder
 
 
-class _Error(ctypes.Structure):
-    _fields_ = [("text", ctypes.c_char * 400)]
+#: What the library says.
+Refused = RecipeError
 
 
-class _Chunk(ctypes.Structure):
-    _fields_ = [
-        ("features", ctypes.POINTER(ctypes.c_float)),
-        ("num_features", ctypes.c_int),
-        ("feature_dim", ctypes.c_int),
-        ("encoder", ctypes.POINTER(ctypes.c_float)),
-        ("num_frames", ctypes.c_int),
-        ("encoder_dim", ctypes.c_int),
-    ]
-
-
-_WATCHER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(_Chunk))
-_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
-_FUNCTIONS = {
-    "omni_model_open": (_POINTER, [ctypes.c_char_p, _POINTER]),
-    "omni_model_close": (None, [_POINTER]),
-    "omni_model_num_levels": (ctypes.c_int, [_POINTER]),
-    "omni_model_level_name": (ctypes.c_char_p, [_POINTER, ctypes.c_int]),
-    "omni_model_level_sparsity": (ctypes.c_double, [_POINTER, ctypes.c_int]),
-    "omni_model_find_level": (ctypes.c_int, [_POINTER, ctypes.c_char_p]),
-    "omni_model_num_tokens": (ctypes.c_int, [_POINTER]),
-    "omni_model_token": (ctypes.c_char_p, [_POINTER, ctypes.c_int]),
-    "omni_model_frame_seconds": (ctypes.c_double, [_POINTER]),
-    "omni_model_chunk_samples": (ctypes.c_int, [_POINTER]),
-    "omni_model_lookahead_samples": (ctypes.c_int, [_POINTER]),
-    "omni_instructions": (ctypes.c_char_p, []),
-    "omni_stream_open": (_POINTER, [_POINTER, ctypes.c_int, _POINTER]),
-    "omni_stream_close": (None, [_POINTER]),
-    "omni_stream_reset": (None, [_POINTER]),
-    "omni_stream_set_level": (ctypes.c_bool, [_POINTER, ctypes.c_int, _POINTER]),
-    "omni_stream_accept": (ctypes.c_bool, [_POINTER, _POINTER, _SIZE, _POINTER]),
-    "omni_stream_finish": (ctypes.c_bool, [_POINTER, _POINTER]),
-    "omni_stream_num_tokens": (_SIZE, [_POINTER]),
-    "omni_stream_tokens": (ctypes.POINTER(ctypes.c_int32), [_POINTER]),
-    "omni_stream_frames": (ctypes.POINTER(ctypes.c_int64), [_POINTER]),
-    "omni_stream_text": (ctypes.c_char_p, [_POINTER]),
-    "omni_stream_num_words": (_SIZE, [_POINTER]),
-    "omni_stream_watch": (None, [_POINTER, _WATCHER, _POINTER]),
-}
-
-
-class Refused(Exception):
-    """What the library said."""
-
-
-class CLibrary:
+class CLibrary(c_library.CLibrary):
     """libomni_runtime.so; ``call`` calls a function that may fail."""
-
-    def __init__(self, path: Path) -> None:
-        self.c = ctypes.CDLL(str(path))
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(self.c, name)
-            function.restype, function.argtypes = result, arguments
-
-    def call(self, name: str, *arguments):
-        error = _Error()
-        result = getattr(self.c, name)(*arguments, ctypes.addressof(error))
-        if not result:
-            raise Refused(error.text.decode())
-        return result
 
     def open(self, path: Path) -> CModel:
         return CModel(self, path)
@@ -120,8 +66,14 @@ class CModel:
     def levels(self) -> list[str]:
         return [self.ask("level_name", i).decode() for i in range(self.ask("num_levels"))]
 
-    def stream(self, level: str) -> CStream:
-        return CStream(self, self.ask("find_level", level.encode()))
+    def stream(self, level: str, beam_size: int = 1) -> CStream:
+        number = self.ask("find_level", level.encode())
+        opened = self.library.call("omni_stream_open_beam", self.handle, number, beam_size)
+        return CStream(self, opened)
+
+    def restore(self, state: bytes) -> CStream:
+        opened = self.library.call("omni_stream_restore", self.handle, state, len(state))
+        return CStream(self, opened)
 
 
 class Heard(NamedTuple):
@@ -132,15 +84,22 @@ class Heard(NamedTuple):
     frames: list[int]
 
 
+class Utterance(NamedTuple):
+    """Words with the frames of their first and last symbols, and the rule that ended them; 0 is the
+    sound's end."""
+
+    words: list[tuple[str, int, int]]
+    rule: int
+
+
 class CStream:
     """A stream; ``features`` and ``encoder`` are those of its chunks so far."""
 
-    def __init__(self, model: CModel, level: int) -> None:
-        self.model, self.library, self.handle = model, model.library, None
-        self.handle = self.library.call("omni_stream_open", model.handle, level)
+    def __init__(self, model: CModel, handle: int) -> None:
+        self.model, self.library, self.handle = model, model.library, handle
         self.features: list[np.ndarray] = []
         self.encoder: list[np.ndarray] = []
-        self._watcher = _WATCHER(self._watch)
+        self._watcher = c_library.WATCHER(self._watch)
         self.library.c.omni_stream_watch(self.handle, self._watcher, None)
 
     def __del__(self) -> None:
@@ -180,3 +139,50 @@ class CStream:
         tokens, frames = c.omni_stream_tokens(self.handle), c.omni_stream_frames(self.handle)
         text = c.omni_stream_text(self.handle).decode()
         return Heard(text, tokens[:number], frames[:number])
+
+    def set_rules(self, rules: EndpointRules | None) -> None:
+        given = None if rules is None else ctypes.byref(c_library.Rules(*astuple(rules)))
+        self.library.call("omni_stream_set_rules", self.handle, given)
+
+    @property
+    def endpoint(self) -> int:
+        return self.library.c.omni_stream_endpoint(self.handle)
+
+    def next_utterance(self) -> None:
+        self.library.call("omni_stream_next_utterance", self.handle)
+
+    def ended(self) -> list[Utterance]:
+        """The utterances that ended by rules, those without words, too."""
+        found = []
+        while self.endpoint:
+            found.append(self.utterance)
+            self.next_utterance()
+        return found
+
+    @property
+    def utterance(self) -> Utterance:
+        """What is there of it."""
+        c, number = self.library.c, self.library.c.omni_stream_num_words(self.handle)
+        text, words = c.omni_stream_text(self.handle), c.omni_stream_words(self.handle)
+        spelled = [
+            (text[w.begin : w.end].decode(), w.first_frame, w.last_frame) for w in words[:number]
+        ]
+        assert " ".join(word for word, _, _ in spelled) == text.decode()
+        return Utterance(spelled, self.endpoint)
+
+    def utterances(self, samples: np.ndarray, size: int) -> list[Utterance]:
+        """Those of a whole sound that have words, given in pieces of a size."""
+        found = []
+        for begin in range(0, len(samples), size):
+            self.accept(samples[begin : begin + size])
+            found += self.ended()
+        self.finish()
+        found += [*self.ended(), self.utterance]
+        return [one for one in found if one.words]
+
+    @property
+    def state(self) -> bytes:
+        size = self.library.c.omni_stream_state_size(self.handle)
+        memory = ctypes.create_string_buffer(size)
+        self.library.call("omni_stream_save", self.handle, memory, size)
+        return memory.raw

@@ -40,16 +40,29 @@ class Made(NamedTuple):
     info: DecodingInfo
 
 
-def pack_kind(path: Path, kind: str, values: str = "float32") -> Made:
-    """A file of one of :data:`KINDS`."""
+def pack_kind(
+    path: Path,
+    kind: str,
+    values: str = "float32",
+    blank: float = 0.0,
+    tokens: Sequence[str] = TOKENS,
+) -> Made:
+    """A file of one of :data:`KINDS`.
+
+    Args:
+      blank: Is added to its logit; the more, the longer the model says nothing.
+      tokens: Symbols by id, of which the first three are those of :data:`TOKENS`.
+    """
     config = replace(CONFIG.model, **KINDS[kind])
     torch.manual_seed(0)
-    model = _speaking(config)
+    model = _speaking(config, len(tokens))
+    with torch.no_grad():
+        model.joiner.output_linear.bias[0] += blank
     net = SuperNet(model, "8x1", include=[r"^encoder\.emformer\."])
     models, infos = {}, {}
     for name, level in SUBNETS.items():
         models[name] = net.baked_model(level).eval()
-        infos[name] = _info(config, name)
+        infos[name] = _info(config, name, tokens)
         infos[name].measure(models[name])
     makers: Sequence[Callable] = [
         lambda name=name: (_copy(models[name]), replace(infos[name])) for name in SUBNETS
@@ -58,9 +71,9 @@ def pack_kind(path: Path, kind: str, values: str = "float32") -> Made:
     return Made(path, models, infos["dense"])
 
 
-def _speaking(config: ModelConfig) -> Transducer:
+def _speaking(config: ModelConfig, vocab_size: int) -> Transducer:
     """Random weights, of which the joiner's are such that the sound decides what is said."""
-    model = make_model(config, len(TOKENS)).eval()
+    model = make_model(config, vocab_size).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name or name.endswith("bias"):  # not as they begin
@@ -85,10 +98,10 @@ def _copy(model: Transducer) -> Transducer:
     return made
 
 
-def _info(config: ModelConfig, subnet: str) -> DecodingInfo:
+def _info(config: ModelConfig, subnet: str, tokens: Sequence[str]) -> DecodingInfo:
     training = dict(seed=0, train_updates=1, train_passes=1, train_cost=1.0, train_seconds=1.0)
     whole = Config(config, TrainingConfig())
-    return DecodingInfo("none", whole, TOKENS, "none", **training, name="none", subnet=subnet)
+    return DecodingInfo("none", whole, list(tokens), "none", **training, name="none", subnet=subnet)
 
 
 def sound(seconds: float = 3.0, seed: int = 0) -> np.ndarray:
@@ -121,15 +134,18 @@ def in_pytorch(
     samples: np.ndarray,
     subnets: Sequence[str],
     windows: Sequence[np.ndarray] | None = None,
+    method: str = "greedy_search",
+    **settings: int,
 ) -> Reference:
     """A sound through sub-networks which take turns, a chunk each, with torchaudio's Emformer.
 
     Args:
       windows: Features of the chunks; by default Kaldi's of the sound.
+      method, settings: Of :func:`make_search`.
     """
     states, outputs = None, []
     models = [made.models[name] for name in subnets]
-    search = make_search("greedy_search", models[0])
+    search = make_search(method, models[0], **settings)
     search.start(1)
     if windows is None:
         windows = windows_of(models[0], samples)
