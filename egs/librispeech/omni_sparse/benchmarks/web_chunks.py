@@ -16,9 +16,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
+from subprocess import PIPE
 
 import numpy as np
 
@@ -49,6 +51,19 @@ def native(path: Path, instructions: str, samples: np.ndarray) -> Callable[[int]
     return run
 
 
+@contextmanager
+def wasm(command: list) -> Iterator[Callable[[int], float]]:
+    """The same by WebAssembly, in a process that web_chunks.mjs runs in."""
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as node:
+
+        def run(level: int) -> float:
+            print(level, file=node.stdin, flush=True)
+            return float(node.stdout.readline())
+
+        yield run
+        node.stdin.close()
+
+
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="a packed file")
@@ -67,25 +82,17 @@ def main() -> None:
     levels = {name: recognizer.level(name) for name in args.levels}
     ways = {"native plain": native(args.model, "plain", samples)}
     ways["native best"] = native(args.model, "", samples)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         samples.tofile(Path(folder) / "samples")
         command = ["node", _SCRIPT, args.page.resolve(), args.model, Path(folder) / "samples"]
-        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        with subprocess.Popen(command, **pipes) as node:
-
-            def wasm(level: int) -> float:
-                print(level, file=node.stdin, flush=True)
-                return float(node.stdout.readline())
-
-            ways["wasm"] = wasm
-            for level in levels.values():  # till its compiler has done what it will
-                for _ in range(5):
-                    wasm(level)
-            times = {(way, name): [] for way in ways for name in levels}
-            for _ in range(args.rounds):
-                for way, name in times:
-                    times[way, name].append(ways[way](levels[name]))
-            node.stdin.close()
+        for name, unit in (("wasm plain", "plain"), ("wasm", "simd128")):
+            ways[name] = stack.enter_context(wasm([*command, unit]))
+            for level in list(levels.values()) * 5:  # till its compiler has done what it will
+                ways[name](level)
+        times = {(way, name): [] for way in ways for name in levels}
+        for _ in range(args.rounds):
+            for way, name in times:
+                times[way, name].append(ways[way](levels[name]))
     first = next(iter(levels))
     print(f"{'':22} {'ms':>8} {'of native best':>22} {'of level ' + first:>22}")
     for (way, name), found in times.items():
