@@ -32,6 +32,9 @@ static const kernels units[] = {ENTRY(_plain, "plain", 1), ENTRY(_dot, "dot", 4)
 #elif defined(__arm__)
 DECLARE(_neon)
 static const kernels units[] = {ENTRY(_plain, "plain", 1), ENTRY(_neon, "neon", 1)};
+#elif defined(__wasm_simd128__)
+DECLARE(_simd128)
+static const kernels units[] = {ENTRY(_plain, "plain", 1), ENTRY(_simd128, "simd128", 4)};
 #else
 static const kernels units[] = {ENTRY(_plain, "plain", 1)};
 #endif

@@ -254,6 +254,22 @@ double omni_model_level_sparsity(const omni_model *model, int level) {
   return has_level(model, level) ? model->sparsities[level] : NAN;
 }
 
+/* Sums over the layers of a level: blocks, and the bytes of a block's values and column. */
+static int64_t count_level(const omni_model *model, int level, bool in_bytes) {
+  if (!has_level(model, level)) return -1;
+  uint64_t sum = 0;
+  for (int64_t i = 0; i < model->file.num_layers; i++) {
+    const packed_layer *layer = &model->file.layers[i];
+    const uint64_t each = in_bytes ? BLOCK_ROWS * (layer->bytes ? 1 : sizeof(float)) + sizeof(uint16_t) : 1;
+    for (int64_t band = 0; band < model->file.subnets[level].numbers[i]; band++) sum += each * layer->bands[band].blocks;
+  }
+  return (int64_t)sum;
+}
+
+int64_t omni_model_level_blocks(const omni_model *model, int level) { return count_level(model, level, false); }
+
+int64_t omni_model_level_bytes(const omni_model *model, int level) { return count_level(model, level, true); }
+
 /* The number that a whole text is, or NaN. */
 static double number_of(const char *text) {
   double value;

@@ -56,6 +56,11 @@ OMNI_API const char *omni_model_level_name(const omni_model *model, int level);
 /* Share of zeros among the weights of the encoder's layers, as the file tells it. */
 OMNI_API double omni_model_level_sparsity(const omni_model *model, int level);
 
+/* Blocks of 8 x 1 weights that a level keeps, and their bytes in memory with the number of each one's column. What a level
+   computes grows with them. -1 if there is no such level. */
+OMNI_API int64_t omni_model_level_blocks(const omni_model *model, int level);
+OMNI_API int64_t omni_model_level_bytes(const omni_model *model, int level);
+
 /* The level of a name, or of a number that is a name's to two decimals ("0.5" is "0.50", "0" is "dense"); -1 if there is
    none. */
 OMNI_API int omni_model_find_level(const omni_model *model, const char *name);
@@ -72,7 +77,7 @@ OMNI_API int omni_model_chunk_samples(const omni_model *model);
 OMNI_API int omni_model_lookahead_samples(const omni_model *model);
 
 /* Name of the instruction set that is used: the best of this machine, unless the environment's OMNI_INSTRUCTIONS names
-   a lesser one. "plain", "avx2", "avx512", "vnni"; of ARM "plain", "dot" or "neon". */
+   a lesser one. "plain", "avx2", "avx512", "vnni"; of ARM "plain", "dot" or "neon"; of WebAssembly "plain" or "simd128". */
 OMNI_API const char *omni_instructions(void);
 
 /* ---- A stream ---- */
@@ -95,6 +100,9 @@ OMNI_API void omni_stream_reset(omni_stream *stream);
 
 /* Another level from the next chunk on. What the encoder remembers is kept, as any level can attend to it. */
 OMNI_API bool omni_stream_set_level(omni_stream *stream, int level, omni_error *error);
+
+/* The number of the level that the next chunk is run at. */
+OMNI_API int omni_stream_level(const omni_stream *stream);
 
 /* Take samples in [-1, 1] at OMNI_SAMPLE_RATE, any number of them, and run the chunks that they complete. */
 OMNI_API bool omni_stream_accept(omni_stream *stream, const float *samples, size_t num_samples, omni_error *error);

@@ -4,13 +4,15 @@
 #include "checksum.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#ifndef __wasm__ /* where there are no files, only memory */
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "packed files are little-endian, and so must be the machine that reads them"
@@ -196,6 +198,14 @@ bool packed_file_read(packed_file *file, const void *data, size_t size, omni_err
   return true;
 }
 
+#ifdef __wasm__
+bool packed_file_open(packed_file *file, const char *path, omni_error *error) {
+  (void)file, (void)path;
+  return omni_fail(error, "there are no files here; omni_model_open_memory takes the bytes of one");
+}
+
+void packed_file_close(packed_file *file) { omni_free(&file->arena); }
+#else
 bool packed_file_open(packed_file *file, const char *path, omni_error *error) {
   const int handle = open(path, O_RDONLY | O_CLOEXEC);
   struct stat about;
@@ -222,6 +232,7 @@ void packed_file_close(packed_file *file) {
   if (file->map) munmap(file->map, file->size);
   omni_free(&file->arena);
 }
+#endif
 
 const void *packed_section(const packed_file *file, const section *place, omni_error *error) {
   const unsigned char *data = file->data + file->begin + place->offset;

@@ -79,6 +79,8 @@ bool omni_stream_set_level(omni_stream *s, int level, omni_error *error) {
   return true;
 }
 
+int omni_stream_level(const omni_stream *s) { return s->level_number; }
+
 /* y of frames whose inputs are `seen` values from each `step`-th value of x on; relu after it, if wanted. */
 static bool unfolded_linear(omni_stream *s, const omni_layer *layer, const float *x, int64_t step, int64_t frames,
                             float *y) {

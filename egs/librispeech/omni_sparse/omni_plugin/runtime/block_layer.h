@@ -48,6 +48,8 @@ INLINE void multiply(vec acc[8][MOST], const int rows, const int V, const float 
 #include "int8_blocks.h"
 #elif defined(__ARM_FEATURE_DOTPROD)
 #include "int8_arm_blocks.h"
+#elif defined(OMNI_WASM_DOT)
+#include "int8_wasm_blocks.h"
 #endif
 
 static inline void widen(const int8_t *bytes, float *values, long blocks) {

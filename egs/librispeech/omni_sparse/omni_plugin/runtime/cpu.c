@@ -2,7 +2,7 @@
  *
  * Which of the compilations of native.py this machine and its operating system can run. x86-64: 0 for no instruction
  * set in particular, 1 for AVX2, 2 for AVX-512, 3 with dot products of bytes. 64-bit ARM: 1 for dot products of bytes.
- * 32-bit ARM: 1 for NEON.
+ * 32-bit ARM: 1 for NEON. WebAssembly: 1, as a module that has vectors runs nowhere else.
  */
 #if defined(__linux__) && (defined(__aarch64__) || defined(__arm__))
 #include <sys/auxv.h>
@@ -20,7 +20,7 @@ int omni_cpu(void) {
   return (int)(getauxval(AT_HWCAP) >> 20 & 1); /* HWCAP_ASIMDDP */
 #elif defined(__linux__) && defined(__arm__)
   return (int)(getauxval(AT_HWCAP) >> 12 & 1); /* HWCAP_NEON */
-#elif defined(__ARM_FEATURE_DOTPROD)
+#elif defined(__ARM_FEATURE_DOTPROD) || defined(__wasm_simd128__)
   return 1; /* what this file was compiled for has them */
 #else
   return 0;
