@@ -87,6 +87,7 @@ for name in nj evaluations world_size train_jobs avg beam_size epoch num_epochs;
   check_number "$name" 1
 done
 choice dtype float32 float16 bfloat16
+choice tracker none wandb mlflow
 choice package_set k2 current
 choice search_cost params bytes macs chunk-ms
 choices decoding_methods greedy_search modified_beam_search fast_beam_search

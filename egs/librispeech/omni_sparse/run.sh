@@ -25,6 +25,7 @@ dtype=float32
 num_epochs=
 max_duration=
 init_from=
+tracker=none
 on_the_fly=false
 epoch=
 avg=1
@@ -109,6 +110,8 @@ Training (all systems alike)
   --init-from EXP     start from the weights of another experiment's newest epoch, or from those of
                       a checkpoint; of like model and word pieces (--lang-dir). A chain starts from
                       dense as always
+  --tracker none|wandb|mlflow
+                      send metrics and settings there, too; its package must be installed
   --world-size N      processes, one for each GPU (also --ngpu)
   --train-jobs N      trainings side by side, which share the cores (default: 1 with a GPU or
                       --world-size, else one for each core, 4 at most); if stages 6 and 9 are both
@@ -382,12 +385,13 @@ check_brought() {
   [ -e "$folder/$inside" ] || fail "$option: $folder has no $inside; $*"
 }
 check_settings() {
-  local system file one section taken files=() start=()
+  local system file one section taken files=() start=() track=()
   check_source
   if in_stages 6 || in_stages 9; then
     [ "$lang_dir" = "$own_lang_dir" ] || [ -e "$lang_dir/bpe.model" ] || $dry_run ||
       fail "--lang-dir: there is no $lang_dir/bpe.model; stage 5 of the corpus that it is of makes it"
     [ -z "$init_from" ] || start=(--init-from "$init_from")
+    track=(--tracker "$tracker")
   fi
   if in_stages 12; then check_trained search_system; fi
   if in_stages 13 || in_stages 14 || in_stages 15; then check_trained export_system; fi
@@ -398,7 +402,8 @@ check_settings() {
   if [ -n "$config" ] && { [ "$stop_stage" -ge 6 ] || [ -n "$set" ]; }; then
     [ -f "$config" ] || fail "--config: there is no $config"
     $dry_run || python3 -m omni_emformer.check_settings --corpus "$corpus" --config "$config" \
-      ${files[@]+--systems "${files[@]}"} ${start[@]+"${start[@]}"} ${set:+--set "$set"}
+      ${files[@]+--systems "${files[@]}"} ${start[@]+"${start[@]}"} \
+      ${track[@]+"${track[@]}"} ${set:+--set "$set"}
   fi
   for one in ${settings[@]+"${settings[@]}"}; do  # in a dry run, too, none may fall by the wayside
     section=${one%%.*} taken=false
@@ -502,6 +507,7 @@ init_options=()
 [ -z "$init_from" ] || init_options=(--init-from "$init_from")
 [ -z "$num_epochs" ] || train_options+=(--num-epochs "$num_epochs")
 [ -z "$max_duration" ] || train_options+=(--max-duration "$max_duration")
+[ "$tracker" = none ] || train_options+=(--tracker "$tracker")
 
 # Trainings that are started in this call, those at a time, and the threads of each.
 num_trainings=0

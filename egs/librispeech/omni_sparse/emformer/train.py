@@ -15,9 +15,10 @@ weights of another one, of the same word pieces.
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from emformer.experiment.checkpoint import load_checkpoint, load_newest, numbere
 from emformer.experiment.description import describe_experiment
 from emformer.experiment.logs import setup_logging
 from emformer.experiment.same_run import check_same_run
+from emformer.experiment.trackers import TRACKERS, check_tracker, open_tracker
 from emformer.model import Transducer, make_model, num_deployed_parameters
 from emformer.options import Parser, positive_float, positive_int, str2bool
 from emformer.overrides import add_set_option
@@ -85,6 +87,13 @@ def get_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         type=str2bool,
         metavar="BOOL",
         help="first try the batches that need most memory (default: only on a GPU)",
+    )
+    parser.add_argument(
+        "--tracker",
+        choices=["none", *TRACKERS],
+        default="none",
+        help="send metrics and settings to Weights & Biases or MLflow, too, whose package must be "
+        "installed and logged in; a run that goes on does so in the tracker as well (default none)",
     )
     AsrDataModule.add_arguments(parser)
     return parser
@@ -153,6 +162,7 @@ def make_trainer(
     method_class: Callable[[TrainingConfig, int], TrainingMethod],
     inputs: Inputs | None = None,
     prepare: Callable[[Transducer], None] | None = None,
+    more_settings: Mapping[str, Any] | None = None,
 ) -> Trainer:
     """A trainer of the options.
 
@@ -162,7 +172,12 @@ def make_trainer(
       method_class: Says what a step trains.
       inputs: What the options name; read by default.
       prepare: Changes the new model's weights before the method sees them.
+      more_settings: What a tracker shows beside the configuration, sections by name.
+
+    Raises:
+      RecipeError: Something is missing, or of another experiment.
     """
+    check_tracker(args.tracker)
     config, data, tokenizer = inputs or read_inputs(args)
     data.check_found()
     # The initial weights are the same on all ranks.
@@ -184,6 +199,19 @@ def make_trainer(
         args.seed,
         args.dtype,
         args.scan_oom,
+        functools.partial(
+            open_tracker,
+            args.tracker,
+            args.exp_dir,
+            {
+                **config.to_dict(),
+                **(more_settings or {}),
+                "corpus": data.corpus.name,
+                "dtype": args.dtype,
+                "seed": args.seed,
+                "world_size": processes.world_size,
+            },
+        ),
     )
     # Only now, since the trainer refuses to go on in the folder of another experiment.
     if processes.is_main:

@@ -18,6 +18,7 @@ from pathlib import Path
 from emformer.config import load_config
 from emformer.data.corpus import load_corpus
 from emformer.errors import RecipeError, run_main
+from emformer.experiment.trackers import TRACKERS, check_tracker
 from emformer.model import Transducer, make_model
 from emformer.options import Parser
 from emformer.overrides import Override, add_set_option
@@ -32,8 +33,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, required=True, help="model and training settings")
     parser.add_argument("--systems", type=Path, nargs="+", default=[], help="files of systems")
     parser.add_argument("--init-from", type=Path, help="what trainings are to start from")
+    parser.add_argument(
+        "--tracker",
+        choices=["none", *TRACKERS],
+        default="none",
+        help="whose package must be there (default none)",
+    )
     add_set_option(parser, "as run.sh takes it; may be repeated")
     args = parser.parse_args(argv)
+    check_tracker(args.tracker)
     vocab_size = load_corpus(args.corpus).vocab_size
     of_config, of_systems = split_overrides(args.overrides, args.config)
     config = load_config(args.config, of_config)

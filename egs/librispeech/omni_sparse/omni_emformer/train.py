@@ -90,7 +90,7 @@ def main() -> None:
         if system.chain and system.chain.teacher_weight:
             teacher = load_teacher(args.teacher, inputs.config)
             method = functools.partial(method, teacher=teacher)
-        trainer = make_trainer(args, processes, method, inputs, start)
+        trainer = make_trainer(args, processes, method, inputs, start, system.to_dict())
         if processes.is_main:
             write_system(args.exp_dir, system, args.seed)
         trainer.fit()

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from omni_plugin.distillation import AdaptiveDropout
 from omni_plugin.errors import OmniError
@@ -35,6 +36,8 @@ class OmniTraining:
     2. ``for one in omni.passes(update):`` names the sub-networks of an update;
     3. ``with omni.running(one):`` run it, compute its loss, and call backward;
     4. ``omni.state_dict()`` and ``load_state_dict()`` save and restore.
+
+    In a plain loop :meth:`backward` is 2 and 3 in one line.
 
     Args:
       model: Any module.
@@ -100,6 +103,52 @@ class OmniTraining:
                 "pruned; call omni.supernet, or the model within omni.supernet.masked()",
                 stacklevel=3,
             )
+
+    def backward(
+        self,
+        update: int,
+        loss_of: Callable[[nn.Module, slice], Tensor],
+        net: nn.Module | None = None,
+        backward: Callable[[Tensor], Any] = Tensor.backward,
+    ) -> Tensor:
+        """All passes of an update, each with its own backward, in place of ``loss.backward()``.
+
+        Args:
+          update: Which, counted from 0.
+          loss_of: Gives the loss, of shape ``()``, of a network on a part of the batch, such as
+            ``lambda net, part: F.cross_entropy(net(x[part]), y[part])``. The part is a slice of
+            the batch's items, all of them with most samplers.
+          net: What to run; by default ``omni.supernet``, else what was made of it, such as its DDP.
+            If it has a ``no_sync``, gradients are exchanged in the last pass only.
+          backward: How a loss is run backward, such as
+            ``lambda loss: scaler.scale(loss).backward()``.
+
+        Returns:
+          The losses' weighted sum, of shape ``()``, without gradient.
+
+        Raises:
+          OmniError: Sub-networks are to learn from the full one, which takes a loss that knows of
+            both, or the loss is no scalar.
+        """
+        if self.settings.distillation is not None:
+            raise OmniError(
+                "distillation needs the outputs of two passes: loop over omni.passes(update), or "
+                "leave sparsity.distillation out"
+            )
+        net = self.supernet if net is None else net
+        passes = self.passes(update)
+        total = torch.zeros(())
+        for number, one in enumerate(passes, start=1):
+            is_last = number == len(passes)
+            quiet = nullcontext if is_last else getattr(net, "no_sync", nullcontext)
+            with self.running(one), quiet():
+                loss = loss_of(net, slice(one.part[0], None, one.part[1]))
+                if not isinstance(loss, Tensor) or loss.dim():
+                    raise OmniError(f"loss_of gave {loss!r:.60}; it must give a tensor of shape ()")
+                loss = one.weight * loss
+                backward(loss)
+            total = total.to(loss.device) + loss.detach()
+        return total
 
     def distils(self, update: int) -> bool:
         """Whether sub-networks of this update learn from the full network."""

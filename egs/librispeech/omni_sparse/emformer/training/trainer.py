@@ -16,7 +16,6 @@ import torch
 from lhotse.cut import Cut
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from emformer.clock import clock
@@ -27,8 +26,9 @@ from emformer.data.tokenizer import encode_texts, symbols, text_pipeline
 from emformer.errors import RecipeError
 from emformer.experiment.averaging import RunningAverage
 from emformer.experiment.checkpoint import load_newest, load_weights, remove_old, save_checkpoint
-from emformer.experiment.metrics_log import append_record, drop_after
+from emformer.experiment.metrics_writer import MetricsWriter
 from emformer.experiment.same_run import check_same_run
+from emformer.experiment.trackers import Tracker
 from emformer.training.augment import Augment
 from emformer.training.distributed import Processes, pick_device
 from emformer.training.loss import Batch
@@ -54,6 +54,8 @@ class Trainer:
       seed: Batches, initial weights, dropout and SpecAugment are functions of it.
       dtype: ``float32``, or ``float16``/``bfloat16`` under autocast.
       scan_oom: Before training, try the batches that need most memory; None for only on a GPU.
+      open_tracker: Opens what gets the figures, too; called in the main process, when training
+        begins.
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class Trainer:
         seed: int,
         dtype: str = "float32",
         scan_oom: bool | None = None,
+        open_tracker: Callable[[], Tracker | None] = lambda: None,
     ) -> None:
         self.exp_dir, self.config, self.settings = exp_dir, config, config.training
         self.data, self.tokenizer, self.processes, self.seed = data, tokenizer, processes, seed
         self.device = pick_device(processes)
         check_dtype(dtype, self.device)
         self._scan_oom = self.device.type == "cuda" if scan_oom is None else scan_oom
+        self._open_tracker = open_tracker
         self.cut_filter = self._filter("training", data.train_cuts())
         self._filter("validating", data.valid_cuts())
         self.updates_per_epoch = self._count_batches()
@@ -116,20 +120,15 @@ class Trainer:
         if self.epoch > self.settings.num_epochs:
             logging.info(f"{self.exp_dir}: all {self.settings.num_epochs} epochs are trained")
             return
-        if self._scan_oom:
-            scan_for_out_of_memory(self)
-        writer = None
-        if self.processes.is_main:
-            writer = _writer(self.exp_dir, self.update)
-            drop_after(self.exp_dir / "metrics.jsonl", self.update)
-        for _ in range(self.epoch, self.settings.num_epochs + 1):
-            self._train_epoch(writer)
-            self.batches_done = 0
-            self.epoch += 1
-            self._validate(writer)
-            self._save(f"epoch-{self.epoch - 1}.pt")
-        if writer:
-            writer.close()
+        with self._open_writer() as writer:  # before the scan, which takes minutes
+            if self._scan_oom:
+                scan_for_out_of_memory(self)
+            for _ in range(self.epoch, self.settings.num_epochs + 1):
+                self._train_epoch(writer)
+                self.batches_done = 0
+                self.epoch += 1
+                self._validate(writer)
+                self._save(f"epoch-{self.epoch - 1}.pt")
         share = self.timer.waiting_share
         logging.info(
             f"trained {self.update - self.skipped} updates in {clock(self.timer.total)} "
@@ -167,7 +166,7 @@ class Trainer:
 
     # One epoch, one update.
 
-    def _train_epoch(self, writer: SummaryWriter | None) -> None:
+    def _train_epoch(self, writer: MetricsWriter | None) -> None:
         self.wrapped.train()
         loader = self.data.train_dataloader(
             self.cut_filter,
@@ -275,8 +274,13 @@ class Trainer:
 
     # Validation, logs.
 
+    def _open_writer(self) -> contextlib.AbstractContextManager[MetricsWriter | None]:
+        if not self.processes.is_main:
+            return contextlib.nullcontext()
+        return MetricsWriter(self.exp_dir, self.update, self._open_tracker())
+
     @torch.no_grad()
-    def _validate(self, writer: SummaryWriter | None) -> None:
+    def _validate(self, writer: MetricsWriter | None) -> None:
         self.wrapped.eval()
         for name, which in self.method.validation_passes().items():
             meter = LossMeter()
@@ -312,13 +316,9 @@ class Trainer:
         self._write(writer, "train", values)
         meter.clear()
 
-    def _write(self, writer: SummaryWriter | None, group: str, values: dict[str, float]) -> None:
-        if writer is None:
-            return
-        for name, value in values.items():
-            writer.add_scalar(f"{group}/{name}", value, self.update)
-        record = {"group": group, "update": self.update, "seconds": self.timer.total, **values}
-        append_record(self.exp_dir / "metrics.jsonl", record)
+    def _write(self, writer: MetricsWriter | None, group: str, values: dict[str, float]) -> None:
+        if writer is not None:
+            writer.write(group, self.update, self.timer.total, values)
 
     # Checkpoints.
 
@@ -394,8 +394,3 @@ def _make_scaler(enabled: bool):
 
 def _losses(means: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in means.items())
-
-
-def _writer(exp_dir: Path, update: int) -> SummaryWriter:
-    # What an interrupted run wrote after its last checkpoint is hidden.
-    return SummaryWriter(exp_dir / "tensorboard", purge_step=update or None)

@@ -38,9 +38,25 @@ class CoveredWeight:
         for module, attribute in self.places:
             if module._parameters.get(attribute) is not self.parameter:
                 raise OmniError(
-                    f"{self.name}: the parameter was replaced by another object; "
-                    "load weights into it, or make a new supernet"
+                    f"{self.name}: the parameter was replaced by another object; load weights into "
+                    "it, or make a new supernet; if FSDP did it, train under DDP"
                 )
+
+
+# By name, since not every torch has them, and looking for them would import much.
+_SHARDED = {"FullyShardedDataParallel", "FSDPModule", "DTensor"}
+
+
+def check_whole(model: nn.Module) -> None:
+    """Raises OmniError if weights lie in parts on several devices, as FSDP has them."""
+    for name, module in model.named_modules():
+        things = [module, *(getattr(p, "data", None) for p in module._parameters.values())]
+        kinds = {base.__name__ for thing in things for base in type(thing).__mro__}
+        if kinds & _SHARDED:
+            raise OmniError(
+                f"{name or 'the model'} is sharded by {min(kinds & _SHARDED)}; a mask needs whole "
+                "weights: train under DDP"
+            )
 
 
 _NEVER = (
@@ -69,9 +85,10 @@ def find_weights(
 
     Raises:
       OmniError: A rule is no regular expression or finds no matrix; no weight is left; a weight has
-        no room for a block; or a recurrent layer is covered, which keeps hidden lists of its
-        weights.
+        no room for a block; a recurrent layer is covered, which keeps hidden lists of its
+        weights, or a scripted one; or the model is sharded.
     """
+    check_whole(model)
     for what, rules in (("include", include), ("exclude", exclude)):
         if isinstance(rules, str) or not all(isinstance(rule, str) for rule in rules):
             raise OmniError(f"{what} is {rules!r:.60}; it must be a list of rules, such as ['.*']")
@@ -111,6 +128,11 @@ def find_weights(
                 raise OmniError(
                     f"{weight.name}: {type(module).__name__} reads its weights from a list of its "
                     f"own, not from .{attribute}; exclude it"
+                )
+            if isinstance(module, torch.jit.ScriptModule):
+                raise OmniError(
+                    f"{weight.name} is in a scripted or traced module, which reads no masks; make "
+                    "the supernet of the Python model, and script what it bakes"
                 )
     return covered
 

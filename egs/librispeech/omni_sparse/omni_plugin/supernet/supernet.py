@@ -184,7 +184,13 @@ class SuperNet(nn.Module):
         return torch.is_grad_enabled() and any(x.parameter.grad is not None for x in self._layers)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's forward pass as the active sub-network."""
+        """The model's forward pass as the active sub-network.
+
+        Raises:
+          OmniError: As :meth:`masked`, or torch traces or exports it.
+        """
+        if torch.jit.is_tracing() or _is_exporting():
+            raise OmniError("a supernet cannot be exported; export its baked_model(choice)")
         with self.masked():
             return self.model(*args, **kwargs)
 
@@ -295,3 +301,9 @@ class SuperNet(nn.Module):
     def _check_closed(self, what: str) -> None:
         if self._open:
             raise OmniError(f"the supernet cannot be {what} while masked() is open; close it first")
+
+
+def _is_exporting() -> bool:
+    """Whether ``torch.export`` is at work, where torch has it."""
+    compiler = getattr(torch, "compiler", None)
+    return hasattr(compiler, "is_exporting") and compiler.is_exporting()

@@ -77,6 +77,7 @@ def test_an_unknown_corpus_is_refused():
 
 CHOICES = {
     "--dtype": "fp16",
+    "--tracker": "tensorboard",
     "--sweep-methods": "greedy",
     "--decoding-methods": "greedy_search viterbi",
     "--sweep-modes": "streaming",

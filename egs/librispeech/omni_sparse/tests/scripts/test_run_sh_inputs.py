@@ -2,6 +2,7 @@
 """What run.sh reads: folders, corpora, what is missing, and trainings to start from."""
 
 import re
+from importlib.util import find_spec
 
 import pytest
 
@@ -178,3 +179,19 @@ def test_a_failing_stage_ends_the_run(tmp_path):
     done = run_sh("--stage", "3", "--stop-stage", "5", "--data-dir", tmp_path)
     assert "no manifests of" in only_line(done, 1)
     assert "Stage 5" not in done.stdout
+
+
+def test_every_training_has_the_tracker():
+    words = ["--systems", "dense omni pruned", "--stage", "6", "--stop-stage", "9"]
+    trainings = [line for line in commands(dry(*words, "--tracker", "mlflow")) if "train " in line]
+    assert len(trainings) == 6
+    assert all(" --tracker mlflow" in line for line in trainings)
+    assert not any("--tracker" in line for line in commands(dry(*words)))
+
+
+@pytest.mark.skipif(find_spec("wandb") is not None, reason="wandb is installed")
+def test_a_trackers_missing_package_is_told_before_the_first_stage(tmp_path):
+    words = ["--stage", "3", "--stop-stage", "6", "--data-dir", tmp_path / "data"]
+    line = only_line(run_sh(*words, "--tracker", "wandb"), 1)
+    assert "--tracker wandb: the package wandb is missing; 'python3 -m pip install wandb'" in line
+    assert list(tmp_path.iterdir()) == []
