@@ -54,8 +54,8 @@ def check_whole(model: nn.Module) -> None:
         kinds = {base.__name__ for thing in things for base in type(thing).__mro__}
         if kinds & _SHARDED:
             raise OmniError(
-                f"{name or 'the model'} is sharded by {min(kinds & _SHARDED)}; a mask needs whole "
-                "weights: train under DDP"
+                f"{name or 'the model'} is sharded (FSDP, DTensor); a mask needs whole weights: "
+                "train under DDP"
             )
 
 
