@@ -13,7 +13,8 @@ from tests.support.runtime.c_library import make
 BOX = RECIPE / "models" / "commands"
 # Three commands by three voices, with pauses. The sparsest sizes mishear the lamp.
 SAID = (
-    "CLOSE THE GREEN RADIO AND OPEN THE RADIO CALL SEVEN FIVE FIVE ONE SET THE WHITE LAMP TO SIX TWO"
+    "CLOSE THE GREEN RADIO AND OPEN THE RADIO CALL SEVEN FIVE FIVE ONE "
+    "SET THE WHITE LAMP TO SIX TWO"
 )
 SUBNETS = ["dense", "0.50", "0.70"]
 
