@@ -11,10 +11,8 @@ from omni_emformer.live.transcriber import Stream, Transcriber
 from omni_emformer.runtime.model import load_packed
 from tests.support.random_weights import TOKENS
 from tests.support.runtime.c_library import Refused
-from tests.support.runtime.transducers import KINDS, SUBNETS, pack_kind, sound
+from tests.support.runtime.transducers import KINDS, QUICK, SUBNETS, pack_kind, sound
 
-#: By which models that say something all the time end an utterance often.
-QUICK = EndpointRules(0.52, 0.28, 1.5)
 METHODS = {"greedy_search": 1, "modified_beam_search": 4}
 
 

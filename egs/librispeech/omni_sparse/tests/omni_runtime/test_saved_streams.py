@@ -10,11 +10,10 @@ import zlib
 import numpy as np
 import pytest
 
-from tests.omni_runtime.test_endpoints import QUICK
 from tests.support.processes import RECIPE
 from tests.support.runtime.c_library import Refused
 from tests.support.runtime.layers import INSTRUCTIONS
-from tests.support.runtime.transducers import sound
+from tests.support.runtime.transducers import QUICK, sound
 
 BEAMS = pytest.mark.parametrize("beam_size", [1, 4])
 KINDS = ["tiny", "conv", "int8", "pausing"]

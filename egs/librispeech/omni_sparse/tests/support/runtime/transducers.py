@@ -16,6 +16,7 @@ from emformer.config import Config, ModelConfig, TrainingConfig
 from emformer.decoding.model import DecodingInfo
 from emformer.decoding.search import make_search
 from emformer.model import Transducer, make_model
+from omni_emformer.live.endpoint import EndpointRules
 from omni_emformer.live.features import LiveFeatures, with_silence
 from omni_emformer.runtime.model import pack_transducers
 from omni_plugin import SuperNet
@@ -23,6 +24,8 @@ from tests.support.random_weights import CONFIG, TOKENS
 
 #: Names of sub-networks, and their levels.
 SUBNETS = {"dense": 0.0, "0.50": 0.5, "0.90": 0.9}
+#: By which models that say something all the time end an utterance often.
+QUICK = EndpointRules(0.52, 0.28, 1.5)
 KINDS = {
     "tiny": {},
     "demo": dict(stack_window=28, encoder_dim=48, num_heads=4, ffn_dim=96, num_layers=3,
