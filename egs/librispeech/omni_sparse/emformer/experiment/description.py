@@ -15,6 +15,7 @@ import yaml
 
 from emformer.config import Config
 from emformer.experiment.revision import git_revision
+from emformer.experiment.whole_file import write_whole
 
 _PACKAGES = (
     "torch", "torchaudio", "k2", "fast_rnnt", "lhotse", "kaldifeat", "sentencepiece", "numpy",
@@ -46,9 +47,7 @@ def describe_experiment(exp_dir: Path, config: Config) -> None:
         " ".join(shlex.quote(word) for word in words),
     ]
     # Renamed into place, since the file may be what bash is reading just now.
-    part = exp_dir / "run.sh.part"
-    part.write_text("\n".join(lines) + "\n")
-    os.replace(part, exp_dir / "run.sh")
+    write_whole(exp_dir / "run.sh", "\n".join(lines) + "\n")
 
 
 def read_environment(exp_dir: Path) -> dict[str, str]:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from emformer.experiment.whole_file import write_whole
 
 
 def append_record(path: Path, record: dict) -> None:
@@ -36,7 +37,5 @@ def drop_after(path: Path, update: int) -> None:
     """
     if not path.exists():
         return
-    part = path.with_name(path.name + ".part")
     kept = [r for r in read_records(path) if r["update"] <= update]
-    part.write_text("".join(json.dumps(record) + "\n" for record in kept))
-    os.replace(part, path)
+    write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from emformer.errors import RecipeError
+from emformer.experiment.whole_file import write_whole
 
 _PROJECT = "omni_sparse"
 _RUNS = "tracker.json"  # the runs' names in the trackers, so that a training goes on in its own
@@ -129,9 +130,7 @@ def open_tracker(name: str, exp_dir: Path, config: Mapping[str, Any]) -> Tracker
             f"--tracker {name}: {said.rstrip('.')}; mend that, or leave --tracker out"
         ) from e
     if runs.get(name) != tracker.run:
-        part = exp_dir / (_RUNS + ".part")
-        part.write_text(json.dumps({**runs, name: tracker.run}) + "\n")
-        os.replace(part, exp_dir / _RUNS)
+        write_whole(exp_dir / _RUNS, json.dumps({**runs, name: tracker.run}) + "\n")
     return tracker
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from emformer import streaming_decode
 from emformer.decoding.run import open_experiment
 from emformer.errors import RecipeError, run_main
 from emformer.experiment.logs import only_log_to_file
+from emformer.experiment.whole_file import write_whole
 from emformer.options import positive_int
 from omni_emformer.benchmark.measure import measure
 from omni_emformer.benchmark.page import write_page
@@ -60,9 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     only_log_to_file()
     out = args.exp_dir / FOLDER
     record = measure(folders, args)
-    part = out / "benchmark.json.part"
-    part.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(part, out / "benchmark.json")
+    write_whole(out / "benchmark.json", json.dumps(record, indent=1) + "\n")
     command = shlex.join(["python3", "-m", "omni_emformer.benchmark", *words])
     path = write_page(record, out, command)
     print(path.read_text())

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from emformer.experiment.description import (
     training_command,
 )
 from emformer.experiment.revision import git_revision
+from emformer.experiment.whole_file import write_whole
 from emformer.scoring.results import Result
 from omni_emformer.cards.rates import rates, runtime_of, weights_of
 from omni_emformer.cards.running import how_to_run
@@ -67,10 +67,8 @@ def write_card(
     if path.exists():
         return False
     sizes = {file.name: file.stat().st_size for file in sorted(files)}
-    part = path.with_name(path.name + ".part")
     found = rates(infos, [origin.exp_dir, path.parent])
-    part.write_text(card(title, infos, sizes, found, origin), encoding="utf-8")
-    os.replace(part, path)
+    write_whole(path, card(title, infos, sizes, found, origin))
     return True
 
 

@@ -19,12 +19,12 @@ page and plots in one file, light or dark as the reader's browser is.
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
 
 from emformer.errors import RecipeError, run_main
+from emformer.experiment.whole_file import write_whole
 from emformer.options import Parser
 from omni_emformer.report.experiments import Experiment, read_experiment
 from omni_emformer.report.html import html_page
@@ -46,16 +46,9 @@ def write_report(experiments: list[Experiment], out: Path, command: str = "") ->
     more = {"layers": plot_layers(runs, out), "curves": plot_curves(runs, out)}
     path = out / "RESULTS.md"
     text = page(runs, plots, more, searches(runs, out), command)
-    _write(path, text)
-    _write(out / "report.html", html_page(text, out))
+    write_whole(path, text)
+    write_whole(out / "report.html", html_page(text, out))
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole, or as it was before."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
 
 
 def main() -> None:

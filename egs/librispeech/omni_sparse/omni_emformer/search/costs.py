@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 from torch.utils.benchmark import Timer
 
+from emformer.experiment.whole_file import write_whole
 from emformer.model import Transducer, num_deployed_parameters
 from omni_plugin import SuperNet
 from omni_plugin.runtime import BlockMatrix, PackedLinear
@@ -135,9 +135,7 @@ class Timings:
             # machine can only make it slower.
             timer = Timer("run()", globals={"run": make()}, timer=time.process_time)
             self._known[name] = 1000 * min(timer.blocked_autorange(min_run_time=_SECONDS).times)
-            part = self._path.with_name(self._path.name + ".part")
-            part.write_text(json.dumps(self._known, indent=1) + "\n")
-            os.replace(part, self._path)
+            write_whole(self._path, json.dumps(self._known, indent=1) + "\n")
         return self._known[name]
 
     def _weight(self, number: int) -> torch.Tensor:

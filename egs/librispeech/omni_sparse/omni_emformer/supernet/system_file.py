@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from emformer.errors import RecipeError
+from emformer.experiment.whole_file import write_whole
 from emformer.yaml_file import read_yaml
 from omni_emformer.supernet.system import System
 
@@ -49,9 +49,7 @@ def check_same_system(exp_dir: Path, system: System, seed: int) -> None:
 
 def write_system(exp_dir: Path, system: System, seed: int) -> None:
     """Write a system, whole or not at all."""
-    part = exp_dir / (_NAME + ".part")
-    part.write_text(yaml.safe_dump(_content(system, seed), sort_keys=False))
-    os.replace(part, exp_dir / _NAME)
+    write_whole(exp_dir / _NAME, yaml.safe_dump(_content(system, seed), sort_keys=False))
 
 
 def _content(system: System, seed: int) -> dict[str, Any]:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from emformer.experiment.whole_file import write_whole
 
 _NAME = "sweep.json"
 
@@ -34,9 +35,7 @@ def record_sweep(
         record["coverage"].update(dict.fromkeys(sorted(systems), coverage))
     if json.dumps(record) == before:
         return
-    part = exp_dir / (_NAME + ".part")
-    part.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(part, exp_dir / _NAME)
+    write_whole(exp_dir / _NAME, json.dumps(record, indent=2) + "\n")
 
 
 def read_sweep(exp_dir: Path) -> dict:
