@@ -82,7 +82,8 @@ What to run on
   --quick             the whole recipe in minutes, on a small corpus; options beside it count. Short for
                       QUICK_OPTIONS
   --corpus NAME       synthetic, quick, spelled, fsdd, fsdd_all, an4, mini_librispeech,
-                      librispeech_100, librispeech, kaldi, or a YAML file like those of conf/corpus (default: synthetic)
+                      librispeech_100, librispeech, kaldi, or a YAML file like those of conf/corpus
+                      (default: synthetic)
   --fsdd-dir DIR      a checkout of the Free Spoken Digit Dataset (corpus fsdd)
   --an4-dir DIR       what CMU's an4_sphere.tar.gz unpacks to (corpus an4)
   --kaldi-dir DIR     a folder with the Kaldi data directories train, dev and test (corpus kaldi)
