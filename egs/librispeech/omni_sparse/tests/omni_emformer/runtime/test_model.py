@@ -42,7 +42,7 @@ def test_all_trained_levels_are_in_the_file(packed):
 
 def test_what_only_training_needs_is_not_in_the_file(packed):
     file = PackedFile(packed)
-    names = [*file.matrices("dense"), *file.tensors()]
+    names = [*file.matrices("dense"), *file.tensors("dense")]
     assert "joiner.output_linear" in names
     assert not [name for name in names if name.startswith("simple_")]
 

@@ -35,7 +35,7 @@ def test_each_sub_network_is_bit_by_bit_what_the_masks_say(packed, level):
         assert torch.equal(matrix.dense(), baked.pop(f"{name}.weight"))
         bias = baked.pop(f"{name}.bias", torch.zeros(matrix.rows))
         assert torch.equal(matrix.bias[: matrix.rows], bias)
-    tensors = packed.tensors()
+    tensors = packed.tensors(level)
     assert tensors.keys() == baked.keys()
     assert all(torch.equal(tensors[name], value) for name, value in baked.items())
 
@@ -75,7 +75,7 @@ def test_tensors_of_all_types_and_shapes_come_back(tmp_path):
 
     holder = Holder()
     write_packed(tmp_path / "m", holder, [("all", holder.state_dict())])
-    found, buffers = PackedFile(tmp_path / "m").tensors(), dict(holder.named_buffers())
+    found, buffers = PackedFile(tmp_path / "m").tensors("all"), dict(holder.named_buffers())
     assert found.keys() == buffers.keys()
     for name, value in buffers.items():
         assert found[name].dtype == value.dtype and torch.equal(found[name], value)
@@ -271,7 +271,7 @@ def test_bytes_of_a_sub_network_are_those_that_are_read(packed, monkeypatch):
     sizes = []
     for level in LEVELS:
         read.clear()
-        packed.matrices(level), packed.tensors()
+        packed.matrices(level), packed.tensors(level)
         sizes.append(packed.bytes_of(level))
         assert sizes[-1] == sum(read)
     assert len(set(sizes)) == len(LEVELS) and max(sizes) < packed.size
