@@ -209,17 +209,15 @@ static bool find_level_parts(omni_model *model, int64_t level, level_parts *part
 /* Find all parts of the model. */
 static bool find_parts(omni_model *model, omni_error *error) {
   packed_file *file = &model->file;
-  const level_parts *shared = NULL;
+  level_parts *parts = NULL;
   model->parts = omni_take(&file->arena, (uint64_t)file->num_subnets, sizeof *model->parts);
   if (!model->parts) return omni_no_memory(error);
   for (int64_t i = 0; i < file->num_subnets; i++) {
-    model->parts[i] = shared;
-    if (shared && !file->subnets[i].own) continue;
-    level_parts *parts = omni_take(&file->arena, 1, sizeof *parts);
-    if (!parts) return omni_no_memory(error);
-    if (!find_level_parts(model, i, parts, error)) return false;
+    if (!i || file->has_own) {
+      if (!(parts = omni_take(&file->arena, 1, sizeof *parts))) return omni_no_memory(error);
+      if (!find_level_parts(model, i, parts, error)) return false;
+    }
     model->parts[i] = parts;
-    if (!file->subnets[i].own) shared = parts;
   }
   return true;
 }

@@ -32,7 +32,7 @@ typedef struct {
   norm before_attention, before_ffn, after;
 } layer_parts;
 
-/* Where the parts of a level are; levels that share all their values share this, too. */
+/* Where the parts of a level are; levels of one supernet share this. */
 typedef struct {
   int64_t frontend, encoder_proj, decoder_proj, output; /* numbers of the file's layers */
   layer_parts *layers;

@@ -123,7 +123,7 @@ static bool read_subnet(packed_file *file, const json *value, packed_subnet *sub
   subnet->numbers = number;
   const packed_layer *layer = file->layers;
   for (const json *one = value->first; one; one = one->next, layer++, number++)
-    if (!omni_json_whole(one, "a number of bands", 0, layer->num_bands, number, error)) return false;
+    if (!omni_json_whole(one, "a number of bands", !file->has_own, layer->num_bands, number, error)) return false;
   return true;
 }
 
@@ -165,7 +165,7 @@ static void *array_for(packed_file *file, const json *value, size_t size, int64_
   return omni_take(&file->arena, (uint64_t)value->count, size);
 }
 
-static bool read_parts(packed_file *file, const json *header, bool has_own, omni_error *error) {
+static bool read_parts(packed_file *file, const json *header, omni_error *error) {
   const json *layers = omni_json_get(header, "layers"), *tensors = omni_json_get(header, "tensors");
   const json *subnets = omni_json_get(header, "subnets");
   file->meta = omni_json_get(header, "meta");
@@ -185,7 +185,7 @@ static bool read_parts(packed_file *file, const json *header, bool has_own, omni
   for (const json *one = subnets->first; one; one = one->next)
     if (!read_subnet(file, one, &file->subnets[i++], error)) return false;
   if (!file->num_subnets) return omni_fail(error, "it has no sub-network");
-  if (has_own && !read_own(file, omni_json_get(header, "own"), error)) return false;
+  if (file->has_own && !read_own(file, omni_json_get(header, "own"), error)) return false;
   return names_differ(file, error);
 }
 
@@ -198,6 +198,7 @@ bool packed_file_read(packed_file *file, const void *data, size_t size, omni_err
   if (version != VERSION && version != VERSION_OF_OWN)
     return omni_fail(error, "it is of version %" PRIu32 "; this program reads versions %d and %d", version, VERSION,
                      VERSION_OF_OWN);
+  file->has_own = version == VERSION_OF_OWN;
   if (length > size - START || length > LARGEST_HEADER ||
       !checksum_fits(file->data + START, length, number_at(file->data + 16)))
     return omni_fail(error, "its header is damaged");
@@ -212,7 +213,7 @@ bool packed_file_read(packed_file *file, const void *data, size_t size, omni_err
     return omni_fail(error, "its header is impossible: %.200s", why.text);
   if (file->begin % ALIGNMENT || (uint64_t)told != size - file->begin)
     return omni_fail(error, "it has %zu bytes where its header tells of %" PRIu64, size, file->begin + (uint64_t)told);
-  if (!read_parts(file, header, version == VERSION_OF_OWN, &why)) return omni_fail(error, "its header is impossible: %.200s", why.text);
+  if (!read_parts(file, header, &why)) return omni_fail(error, "its header is impossible: %.200s", why.text);
   return true;
 }
 

@@ -52,6 +52,7 @@ typedef struct {
   size_t size, begin;        /* of the file, and where its sections begin */
   void *map;                 /* what is to be unmapped, or NULL */
   bool is_there;             /* whatever it holds */
+  bool has_own;              /* sub-networks may have parts of their own */
   const json *meta;
   packed_layer *layers;
   packed_tensor *tensors;
