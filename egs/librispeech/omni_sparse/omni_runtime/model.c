@@ -68,11 +68,10 @@ static bool bind(omni_model *model, int level, int64_t layer, omni_layer *out, o
 static bool bind_level(omni_model *model, int number, bound_level *made, omni_error *error) {
   const model_config *c = &model->config;
   model_level *level = &made->level;
-  const level_parts *all = level->parts = model->parts[number];
   emformer_layer *layers = omni_take(&made->arena, (uint64_t)c->num_layers, sizeof *layers);
   if (!layers) return omni_no_memory(error);
   for (int64_t i = 0; i < c->num_layers; i++) {
-    const layer_parts *parts = &all->layers[i];
+    const layer_parts *parts = &model->layers[i];
     omni_layer *const to[NUM_LINEAR] = {&layers[i].query, &layers[i].key_value, &layers[i].out, &layers[i].up,
                                         &layers[i].down};
     for (int j = 0; j < NUM_LINEAR; j++)
@@ -83,10 +82,10 @@ static bool bind_level(omni_model *model, int number, bound_level *made, omni_er
   }
   level->encoder = (emformer){layers,     c->num_layers, c->dim,  c->heads,      c->ffn,
                               c->segment, c->right,      c->left, c->activation, model->eps};
-  return bind(model, number, all->frontend, &level->frontend, error) &&
-         bind(model, number, all->encoder_proj, &level->encoder_proj, error) &&
-         bind(model, number, all->decoder_proj, &level->decoder_proj, error) &&
-         bind(model, number, all->output, &level->output, error);
+  return bind(model, number, model->frontend, &level->frontend, error) &&
+         bind(model, number, model->encoder_proj, &level->encoder_proj, error) &&
+         bind(model, number, model->decoder_proj, &level->decoder_proj, error) &&
+         bind(model, number, model->output, &level->output, error);
 }
 
 const model_level *model_level_get(omni_model *model, int number, omni_error *error) {
@@ -113,13 +112,12 @@ static const char *part_name(char *name, size_t size, int64_t layer, const char 
   return name;
 }
 
-static bool find_norm(omni_model *model, int64_t level, const char *name, norm *out, omni_error *error) {
-  const uint64_t dim = (uint64_t)model->config.dim;
+static bool find_norm(omni_model *model, const char *name, norm *out, omni_error *error) {
   char full[128];
   snprintf(full, sizeof full, "%s.weight", name);
-  out->weight = packed_floats(&model->file, level, full, dim, error);
+  out->weight = packed_floats(&model->file, full, (uint64_t)model->config.dim, error);
   snprintf(full, sizeof full, "%s.bias", name);
-  out->bias = out->weight ? packed_floats(&model->file, level, full, dim, error) : NULL;
+  out->bias = out->weight ? packed_floats(&model->file, full, (uint64_t)model->config.dim, error) : NULL;
   return out->bias;
 }
 
@@ -132,7 +130,7 @@ static bool is_removed(const omni_model *model, int64_t layer, const char *unit)
   return false;
 }
 
-static bool find_layer(omni_model *model, int64_t level, int64_t number, layer_parts *parts, omni_error *error) {
+static bool find_layer(omni_model *model, int64_t number, omni_error *error) {
   const int64_t dim = model->config.dim, ffn = model->config.ffn;
   const struct {
     const char *name, *unit;
@@ -143,83 +141,61 @@ static bool find_layer(omni_model *model, int64_t level, int64_t number, layer_p
                           {"pos_ff.1", "ffn", ffn, dim},
                           {"pos_ff.4", "ffn", dim, ffn}};
   char name[96];
+  layer_parts *parts = &model->layers[number];
   for (int i = 0; i < NUM_LINEAR; i++) {
     parts->linear[i] = -1;
     if (is_removed(model, number, linear[i].unit)) continue;
     part_name(name, sizeof name, number, linear[i].name);
-    parts->linear[i] = packed_find_layer(&model->file, level, name, linear[i].rows, linear[i].cols, error);
+    parts->linear[i] = packed_find_layer(&model->file, name, linear[i].rows, linear[i].cols, error);
     if (parts->linear[i] < 0) return false;
   }
   const bool attention = parts->linear[QUERY] >= 0, ffn_there = parts->linear[UP] >= 0;
-  part_name(name, sizeof name, number, "layer_norm_input");
-  if (attention && !find_norm(model, level, name, &parts->before_attention, error)) return false;
-  part_name(name, sizeof name, number, "pos_ff.0");
-  if (ffn_there && !find_norm(model, level, name, &parts->before_ffn, error)) return false;
-  return find_norm(model, level, part_name(name, sizeof name, number, "layer_norm_output"), &parts->after, error);
+  return (!attention ||
+          find_norm(model, part_name(name, sizeof name, number, "layer_norm_input"), &parts->before_attention, error)) &&
+         (!ffn_there || find_norm(model, part_name(name, sizeof name, number, "pos_ff.0"), &parts->before_ffn, error)) &&
+         find_norm(model, part_name(name, sizeof name, number, "layer_norm_output"), &parts->after, error);
 }
 
-static bool find_convolutions(omni_model *model, int64_t level, level_parts *parts, omni_error *error) {
+static bool find_convolutions(omni_model *model, omni_error *error) {
   for (int i = 0; i < CONVOLUTIONS; i++) {
     char weight[64], bias[64];
     const int64_t dim = model->config.dim, channels = i ? dim : model->config.feature_dim;
     snprintf(weight, sizeof weight, "encoder.frontend.conv.%d.weight", 2 * i);
     snprintf(bias, sizeof bias, "encoder.frontend.conv.%d.bias", 2 * i);
     const uint64_t count = (uint64_t)(dim * channels * CONVOLUTION_WIDTH);
-    const float *weights = packed_floats(&model->file, level, weight, count, error);
-    const float *biases = weights ? packed_floats(&model->file, level, bias, (uint64_t)dim, error) : NULL;
+    const float *weights = packed_floats(&model->file, weight, count, error);
+    const float *biases = weights ? packed_floats(&model->file, bias, (uint64_t)dim, error) : NULL;
     if (!biases || !matrix_of_convolution(weights, biases, dim, channels, CONVOLUTION_WIDTH, &model->file.arena,
-                                          &parts->convolutions[i], error))
+                                          &model->convolutions[i], error))
       return false;
   }
   return true;
 }
 
-/* Find all parts of a level, and see that they fit together. */
-static bool find_level_parts(omni_model *model, int64_t level, level_parts *parts, omni_error *error) {
+/* Find all parts of the model, and see that they fit together. */
+static bool find_parts(omni_model *model, omni_error *error) {
   const model_config *c = &model->config;
   packed_file *file = &model->file;
   const int64_t input = c->is_conv ? c->dim : c->feature_dim * c->window;
-  parts->frontend = packed_find_layer(file, level, "encoder.frontend.linear", c->dim, input, error);
-  if (parts->frontend < 0 || !find_norm(model, level, "encoder.frontend.norm", &parts->frontend_norm, error)) return false;
-  if (c->is_conv && !find_convolutions(model, level, parts, error)) return false;
-  parts->layers = omni_take(&file->arena, (uint64_t)c->num_layers, sizeof *parts->layers);
-  if (!parts->layers) return omni_no_memory(error);
+  model->frontend = packed_find_layer(file, "encoder.frontend.linear", c->dim, input, error);
+  if (model->frontend < 0 || !find_norm(model, "encoder.frontend.norm", &model->frontend_norm, error)) return false;
+  if (c->is_conv && !find_convolutions(model, error)) return false;
+  model->layers = omni_take(&file->arena, (uint64_t)c->num_layers, sizeof *model->layers);
+  if (!model->layers) return omni_no_memory(error);
   for (int64_t i = 0; i < c->num_layers; i++)
-    if (!find_layer(model, level, i, &parts->layers[i], error)) return false;
-  const struct {
-    const char *name;
-    int64_t *number, rows, cols;
-  } of_joiner[] = {{"joiner.encoder_proj", &parts->encoder_proj, c->joiner_dim, c->dim},
-                   {"joiner.decoder_proj", &parts->decoder_proj, c->joiner_dim, c->decoder_dim},
-                   {"joiner.output_linear", &parts->output, c->vocab, c->joiner_dim}};
-  for (size_t i = 0; i < sizeof of_joiner / sizeof *of_joiner; i++) {
-    const int64_t rows = of_joiner[i].rows, cols = of_joiner[i].cols;
-    *of_joiner[i].number = packed_find_layer(file, level, of_joiner[i].name, rows, cols, error);
-    if (*of_joiner[i].number < 0) return false;
-  }
-  const uint64_t symbols = (uint64_t)(c->vocab * c->decoder_dim);
-  parts->embedding = packed_floats(file, level, "decoder.embedding.weight", symbols, error);
-  if (!parts->embedding) return false;
+    if (!find_layer(model, i, error)) return false;
+  model->encoder_proj = packed_find_layer(file, "joiner.encoder_proj", c->joiner_dim, c->dim, error);
+  if (model->encoder_proj < 0) return false;
+  model->decoder_proj = packed_find_layer(file, "joiner.decoder_proj", c->joiner_dim, c->decoder_dim, error);
+  if (model->decoder_proj < 0) return false;
+  model->output = packed_find_layer(file, "joiner.output_linear", c->vocab, c->joiner_dim, error);
+  if (model->output < 0) return false;
+  model->embedding = packed_floats(file, "decoder.embedding.weight", (uint64_t)(c->vocab * c->decoder_dim), error);
+  if (!model->embedding) return false;
   const uint64_t count = (uint64_t)(c->decoder_dim * c->decoder_dim * c->context);
-  const float *convolution = packed_floats(file, level, "decoder.conv.weight", count, error);
+  const float *convolution = packed_floats(file, "decoder.conv.weight", count, error);
   return convolution && matrix_of_convolution(convolution, NULL, c->decoder_dim, c->decoder_dim, c->context,
-                                              &file->arena, &parts->decoder_convolution, error);
-}
-
-/* Find all parts of the model. */
-static bool find_parts(omni_model *model, omni_error *error) {
-  packed_file *file = &model->file;
-  level_parts *parts = NULL;
-  model->parts = omni_take(&file->arena, (uint64_t)file->num_subnets, sizeof *model->parts);
-  if (!model->parts) return omni_no_memory(error);
-  for (int64_t i = 0; i < file->num_subnets; i++) {
-    if (!i || file->has_own) {
-      if (!(parts = omni_take(&file->arena, 1, sizeof *parts))) return omni_no_memory(error);
-      if (!find_level_parts(model, i, parts, error)) return false;
-    }
-    model->parts[i] = parts;
-  }
-  return true;
+                                              &file->arena, &model->decoder_convolution, error);
 }
 
 static bool make_slots(omni_model *model, omni_error *error) {

@@ -32,18 +32,8 @@ typedef struct {
   norm before_attention, before_ffn, after;
 } layer_parts;
 
-/* Where the parts of a level are; levels of one supernet share this. */
-typedef struct {
-  int64_t frontend, encoder_proj, decoder_proj, output; /* numbers of the file's layers */
-  layer_parts *layers;
-  norm frontend_norm;
-  omni_layer convolutions[CONVOLUTIONS], decoder_convolution;
-  const float *embedding;
-} level_parts;
-
 /* A level, bound to its matrices. */
 typedef struct {
-  const level_parts *parts;
   emformer encoder;
   omni_layer frontend, encoder_proj, decoder_proj, output;
 } model_level;
@@ -59,7 +49,12 @@ struct omni_model {
   const char **tokens;
   bool *silent; /* tokens that stand for no text */
   double *sparsities;
-  const level_parts **parts; /* of each level */
+  /* Numbers of the file's layers. */
+  int64_t frontend, encoder_proj, decoder_proj, output;
+  layer_parts *layers;
+  norm frontend_norm;
+  omni_layer convolutions[CONVOLUTIONS], decoder_convolution;
+  const float *embedding;
   /* Filled when first asked for. */
   struct level_slot *levels;
   struct matrix_slot **matrices; /* by layer and number of bands - 1 */

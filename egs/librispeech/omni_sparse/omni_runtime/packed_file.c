@@ -19,7 +19,6 @@
 #endif
 
 #define VERSION 1
-#define VERSION_OF_OWN 2 /* in which sub-networks have parts of their own */
 #define START 20 /* bytes: magic, version, bytes of the JSON text that follows, its CRC-32 */
 #define ALIGNMENT 64
 #define MOST_COLUMNS 65535
@@ -123,22 +122,7 @@ static bool read_subnet(packed_file *file, const json *value, packed_subnet *sub
   subnet->numbers = number;
   const packed_layer *layer = file->layers;
   for (const json *one = value->first; one; one = one->next, layer++, number++)
-    if (!omni_json_whole(one, "a number of bands", !file->has_own, layer->num_bands, number, error)) return false;
-  return true;
-}
-
-/* The parts that sub-networks have of their own; what they are is seen when a part is asked for. */
-static bool read_own(packed_file *file, const json *all, omni_error *error) {
-  if (!all || all->kind != JSON_OBJECT) return omni_fail(error, "its own parts are of another form");
-  for (const json *parts = all->first; parts; parts = parts->next) {
-    int64_t i = 0;
-    while (i < file->num_subnets && strcmp(file->subnets[i].name, parts->key)) i++;
-    if (i == file->num_subnets) return omni_fail(error, "parts of sub-network %.60s, which it does not have", parts->key);
-    if (parts->kind != JSON_OBJECT) return omni_fail(error, "its own parts are of another form");
-    for (const json *one = parts->first; one; one = one->next)
-      if (one->kind != JSON_TEXT) return omni_fail(error, "its own parts are of another form");
-    file->subnets[i].own = parts;
-  }
+    if (!omni_json_whole(one, "a number of bands", 1, layer->num_bands, number, error)) return false;
   return true;
 }
 
@@ -185,7 +169,6 @@ static bool read_parts(packed_file *file, const json *header, omni_error *error)
   for (const json *one = subnets->first; one; one = one->next)
     if (!read_subnet(file, one, &file->subnets[i++], error)) return false;
   if (!file->num_subnets) return omni_fail(error, "it has no sub-network");
-  if (file->has_own && !read_own(file, omni_json_get(header, "own"), error)) return false;
   return names_differ(file, error);
 }
 
@@ -195,10 +178,8 @@ bool packed_file_read(packed_file *file, const void *data, size_t size, omni_err
   file->size = size;
   if (size < START || memcmp(data, "OMNIPACK", 8)) return omni_fail(error, "it is no packed file");
   const uint32_t version = number_at(file->data + 8), length = number_at(file->data + 12);
-  if (version != VERSION && version != VERSION_OF_OWN)
-    return omni_fail(error, "it is of version %" PRIu32 "; this program reads versions %d and %d", version, VERSION,
-                     VERSION_OF_OWN);
-  file->has_own = version == VERSION_OF_OWN;
+  if (version != VERSION)
+    return omni_fail(error, "it is of version %" PRIu32 "; this program reads version %d", version, VERSION);
   if (length > size - START || length > LARGEST_HEADER ||
       !checksum_fits(file->data + START, length, number_at(file->data + 16)))
     return omni_fail(error, "its header is damaged");
@@ -262,20 +243,10 @@ const void *packed_section(const packed_file *file, const section *place, omni_e
   return data;
 }
 
-/* The name under which a sub-network's part is stored. */
-static const char *stored_name(const packed_file *file, int64_t subnet, const char *part) {
-  const json *own = file->subnets[subnet].own, *found = own ? omni_json_get(own, part) : NULL;
-  return found ? found->text : part;
-}
-
-int64_t packed_find_layer(const packed_file *file, int64_t subnet, const char *name, int64_t rows, int64_t cols,
-                          omni_error *error) {
-  name = stored_name(file, subnet, name);
+int64_t packed_find_layer(const packed_file *file, const char *name, int64_t rows, int64_t cols, omni_error *error) {
   for (int64_t i = 0; i < file->num_layers; i++) {
     const packed_layer *layer = &file->layers[i];
     if (strcmp(layer->name, name)) continue;
-    if (!file->subnets[subnet].numbers[i])
-      return omni_fail(error, "0 bands of %.100s in sub-network %.60s", name, file->subnets[subnet].name), -1;
     if (layer->rows == rows && layer->cols == cols) return i;
     omni_fail(error, "%s is of shape (%" PRId64 ", %" PRId64 ") and not (%" PRId64 ", %" PRId64 ")", name, layer->rows,
               layer->cols, rows, cols);
@@ -285,18 +256,16 @@ int64_t packed_find_layer(const packed_file *file, int64_t subnet, const char *n
   return -1;
 }
 
-const float *packed_floats(packed_file *file, int64_t subnet, const char *name, uint64_t count, omni_error *error) {
-  name = stored_name(file, subnet, name);
+const float *packed_floats(packed_file *file, const char *name, uint64_t count, omni_error *error) {
   for (int64_t i = 0; i < file->num_tensors; i++) {
-    packed_tensor *tensor = &file->tensors[i];
+    const packed_tensor *tensor = &file->tensors[i];
     if (strcmp(tensor->name, name)) continue;
     if (!tensor->is_float32 || tensor->place.size != count * sizeof(float)) break;
-    if (tensor->copy) return tensor->copy;
     const void *data = packed_section(file, &tensor->place, error);
     if (!data) return NULL;
     float *copy = omni_take(&file->arena, count, sizeof *copy);
     if (!copy) return omni_no_memory(error), NULL;
-    return tensor->copy = memcpy(copy, data, count * sizeof *copy);
+    return memcpy(copy, data, count * sizeof *copy);
   }
   omni_fail(error, "it has no tensor %s of %" PRIu64 " float32", name, count);
   return NULL;

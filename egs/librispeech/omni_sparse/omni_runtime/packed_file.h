@@ -38,13 +38,11 @@ typedef struct {
   int num_dims;
   int64_t shape[MOST_DIMS];
   section place;
-  const float *copy; /* once asked for */
 } packed_tensor;
 
 typedef struct {
   const char *name;
-  const int64_t *numbers; /* bands that each layer uses; 0 of a layer that is others' own */
-  const json *own;        /* names of parts, and of what stands in their place; NULL if there is none */
+  const int64_t *numbers; /* bands that each layer uses */
 } packed_subnet;
 
 typedef struct {
@@ -52,7 +50,6 @@ typedef struct {
   size_t size, begin;        /* of the file, and where its sections begin */
   void *map;                 /* what is to be unmapped, or NULL */
   bool is_there;             /* whatever it holds */
-  bool has_own;              /* sub-networks may have parts of their own */
   const json *meta;
   packed_layer *layers;
   packed_tensor *tensors;
@@ -72,11 +69,10 @@ void packed_file_close(packed_file *file);
 /* The bytes of a section; NULL if they are damaged. */
 const void *packed_section(const packed_file *file, const section *place, omni_error *error);
 
-/* The number of a sub-network's layer; -1 if there is none of this name and shape. */
-int64_t packed_find_layer(const packed_file *file, int64_t subnet, const char *name, int64_t rows, int64_t cols,
-                          omni_error *error);
+/* The number of a layer; -1 if there is none of this name and shape. */
+int64_t packed_find_layer(const packed_file *file, const char *name, int64_t rows, int64_t cols, omni_error *error);
 
-/* A copy of a sub-network's float32 tensor of so many elements in all; NULL if there is none, or it is damaged. */
-const float *packed_floats(packed_file *file, int64_t subnet, const char *name, uint64_t count, omni_error *error);
+/* A copy of a float32 tensor of so many elements in all; NULL if there is none, or it is damaged. */
+const float *packed_floats(packed_file *file, const char *name, uint64_t count, omni_error *error);
 
 #endif

@@ -59,9 +59,9 @@ static bool predict(search *s, const omni_model *model, const model_level *level
   for (int64_t i = 0; i < c->context; i++) {
     float *to = s->embedded + i * c->decoder_dim;
     if (context[i] == NOTHING) memset(to, 0, size);
-    else memcpy(to, level->parts->embedding + context[i] * c->decoder_dim, size);
+    else memcpy(to, model->embedding + context[i] * c->decoder_dim, size);
   }
-  if (model->kernels->linear(&level->parts->decoder_convolution, s->embedded, s->decoded, 1)) return false;
+  if (model->kernels->linear(&model->decoder_convolution, s->embedded, s->decoded, 1)) return false;
   for (int64_t i = 0; i < c->decoder_dim; i++) s->decoded[i] = s->decoded[i] > 0 ? s->decoded[i] : 0;
   return !model->kernels->linear(&level->decoder_proj, s->decoded, out, 1);
 }

@@ -109,14 +109,14 @@ static bool run_frontend(omni_stream *s) {
   for (int i = 0; c->is_conv && i < CONVOLUTIONS; i++) {
     const int64_t stride = i < 2 ? 2 : 1;
     frames = (frames - CONVOLUTION_WIDTH) / stride + 1;
-    if (!unfolded_linear(s, &s->level->parts->convolutions[i], s->normal, stride * dim, frames, s->normal)) return false;
+    if (!unfolded_linear(s, &model->convolutions[i], s->normal, stride * dim, frames, s->normal)) return false;
     dim = c->dim;
     for (int64_t j = 0; j < frames * dim; j++) s->normal[j] = s->normal[j] > 0 ? s->normal[j] : 0;
   }
   frames = c->segment + c->right;
   if (!unfolded_linear(s, &s->level->frontend, s->normal, c->is_conv ? dim : c->subsampling * dim, frames, s->input))
     return false;
-  layer_norm(&s->level->parts->frontend_norm, s->input, frames, c->dim, model->eps);
+  layer_norm(&model->frontend_norm, s->input, frames, c->dim, model->eps);
   return true;
 }
 

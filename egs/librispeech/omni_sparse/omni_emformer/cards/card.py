@@ -37,18 +37,16 @@ class Origin:
       exp_dir: The experiment that trained the model.
       command: What writes the files.
       licence: Of the model; empty if nobody said.
-      further: The experiments that trained other sizes of it.
     """
 
     exp_dir: Path
     command: str = ""
     licence: str = ""
-    further: tuple[Path, ...] = ()
 
     @property
     def system(self) -> str:
-        """What was trained there, by its name; the last one of several."""
-        return str(read_system([self.exp_dir, *self.further][-1]).get("name", _DENSE))
+        """What was trained there, by its name."""
+        return str(read_system(self.exp_dir).get("name", _DENSE))
 
 
 def write_card(
@@ -69,7 +67,7 @@ def write_card(
     if path.exists():
         return False
     sizes = {file.name: file.stat().st_size for file in sorted(files)}
-    found = rates(infos, [origin.exp_dir, *origin.further, path.parent])
+    found = rates(infos, [origin.exp_dir, path.parent])
     write_whole(path, card(title, infos, sizes, found, origin))
     return True
 
@@ -206,9 +204,7 @@ def _made(infos: Sequence[DecodingInfo], origin: Origin) -> str:
         f"- Exported with {_versions(now)}.",
         f"- Fingerprints of the weights: {fingerprints}.",
     ]
-    unknown = f"# the training's command is {UNKNOWN}"
-    folders = [origin.exp_dir, *origin.further]
-    commands = [line for folder in folders for line in training_command(folder) or [unknown]]
+    commands = training_command(origin.exp_dir) or [f"# the training's command is {UNKNOWN}"]
     commands += [origin.command or f"# the export's command is {UNKNOWN}"]
     return "\n".join([*lines, "", "```", *commands, "```"])
 

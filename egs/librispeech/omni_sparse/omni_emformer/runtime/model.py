@@ -21,14 +21,13 @@ from omni_plugin.options import said_of
 from omni_plugin.runtime import PackedFile, use_packed, write_packed
 
 _TRAINING_ONLY = ("simple_am_proj", "simple_lm_proj")
-_OF_ALL = ("config", "tokens")  # of the whole file; a sub-network may say its own config
+_OF_ALL = ("config", "tokens")  # what the sub-networks of a file share
 
 
 def pack_transducers(
     path: Path,
     makers: Sequence[Callable[[], tuple[Transducer, DecodingInfo]]],
     values: str = "float32",
-    own_values: bool = False,
 ) -> None:
     """Write sub-networks of a model to one file, where each is called by its ``info.subnet``.
 
@@ -36,8 +35,6 @@ def pack_transducers(
       path: Of the file, which must not exist.
       makers: Give the sub-networks, with plain weights of their own; one is in memory at a time.
       values: ``float32`` or ``int8``.
-      own_values: Whether they may be of several trainings, so that what they share is there once
-        and what differs for each. They must be of one architecture, with the same tokens.
 
     Raises:
       RecipeError: They do not go into one file, or there is one at ``path``.
@@ -47,14 +44,10 @@ def pack_transducers(
     def states() -> Iterator[tuple[str, dict[str, Tensor]]]:
         for make in makers:
             model, info = make()
-            config, tokens = info.config.to_dict(), list(info.tokens)
-            first = meta.setdefault("config", config)
-            same = first["model"] == config["model"] if own_values else first == config
-            if not same or meta.setdefault("tokens", tokens) != tokens:
+            shared = {"config": info.config.to_dict(), "tokens": list(info.tokens)}
+            if any(meta.setdefault(name, value) != value for name, value in shared.items()):
                 raise OmniError(f"{info.subnet} is of another architecture than those before it")
             about = {name: value for name, value in asdict(info).items() if name not in _OF_ALL}
-            if config != first:
-                about["config"] = config
             meta["transducer"] = describe(model, info.tokens)
             # What is decoded is not bit by bit what the checkpoint gives.
             about["tail"] += f"_packed-{values}"
@@ -64,7 +57,7 @@ def pack_transducers(
 
     try:
         # meta is complete once all sub-networks were given.
-        write_packed(path, _deployed(makers[0]()[0]), states(), values, meta, own_values)
+        write_packed(path, _deployed(makers[0]()[0]), states(), values, meta)
     except (OmniError, OSError) as e:
         raise RecipeError(str(e)) from e
 
@@ -95,9 +88,8 @@ def packed_infos(path: Path) -> list[DecodingInfo]:
 
 
 def _info(file: PackedFile, subnet: str, path: Path) -> DecodingInfo:
-    about = dict(file.meta["infos"][subnet])
-    config = Config.from_dict(about.pop("config", file.meta["config"]), str(path))
-    return DecodingInfo(config=config, tokens=file.meta["tokens"], **about)
+    config = Config.from_dict(file.meta["config"], str(path))
+    return DecodingInfo(config=config, tokens=file.meta["tokens"], **file.meta["infos"][subnet])
 
 
 def load_packed(path: Path, subnet: str) -> tuple[Transducer, DecodingInfo]:

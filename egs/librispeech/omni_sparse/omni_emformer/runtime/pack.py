@@ -7,21 +7,17 @@ Usage:
     --subnets 0.9 --values int8
   python3 -m omni_emformer.runtime.decode --packed small.packed --subnet 0.90 \\
     --exp-dir exp/synthetic/omni
-  python3 -m omni_emformer.runtime.pack --exp-dir exp/synthetic/dense --out chain.packed \\
-    --also exp/synthetic/chain-0.50 exp/synthetic/chain-0.70
 
 Beside the file goes its model card, FILE.md, unless there is one: sizes, word error rates as far as
 results.jsonl has them, training data, licence, latency, how to run it.
 
 --epoch, --avg and the other options of emformer.decode that say which weights may follow.
 Sub-networks of one supernet share their weights in the file: it takes little more room than the
-densest of them. --also puts the sizes of further experiments, such as those of a chain, into the
-same file: these have values of their own, and share only what is the same.
+densest of them.
 """
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Iterable
@@ -43,14 +39,6 @@ def main(argv: Iterable[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the packed file")
     add_subnets_option(parser)
     parser.add_argument(
-        "--also",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="EXP_DIR",
-        help="further experiments of the same model, all of whose sizes go into the file, too",
-    )
-    parser.add_argument(
         "--values", choices=list(VALUE_TYPES), default="float32", help="default float32"
     )
     add_licence_option(parser)
@@ -59,16 +47,13 @@ def main(argv: Iterable[str] | None = None) -> None:
     args, rest = parser.parse_known_args(argv)
     options = decode_options.get_parser(None).parse_args(rest)
     subnets = open_subnets(options, args.system, args.overrides)
-    makers = [partial(subnets.make, level) for level in args.subnets or subnets.levels()]
-    for folder in args.also:
-        others = open_subnets(argparse.Namespace(**{**vars(options), "exp_dir": folder}))
-        makers += [partial(others.make, level) for level in others.levels()]
-    pack_transducers(args.out, makers, args.values, own_values=bool(args.also))
+    chosen = args.subnets or subnets.levels()
+    pack_transducers(args.out, [partial(subnets.make, level) for level in chosen], args.values)
     names = ", ".join(PackedFile(args.out).subnets)
     print(f"{args.out}: {args.out.stat().st_size:,} bytes, sub-networks {names}")
     infos = packed_infos(args.out)
     command = shlex.join(["python3", "-m", "omni_emformer.runtime.pack", *words])
-    origin = Origin(options.exp_dir, command, args.licence or "", tuple(args.also))
+    origin = Origin(options.exp_dir, command, args.licence or "")
     card = args.out.with_name(args.out.name + ".md")
     written = write_card(card, f"{origin.system} {args.out.name}", infos, [args.out], origin)
     print(f"{card}: {'its model card' if written else 'there already, and left as it is'}")

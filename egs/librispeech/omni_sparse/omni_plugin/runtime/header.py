@@ -7,15 +7,13 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime.blocks import MAX_COLUMNS, ROWS
 
-# A file in which sub-networks have parts of their own is of version 2, others are of version 1.
-VERSIONS = 1, 2
+VERSION = 1
 _MAGIC = b"OMNIPACK"
 # Magic, version, bytes of the JSON text that follows, its CRC-32.
 _START = struct.Struct("<8sIII")
@@ -91,9 +89,8 @@ class Header:
     Args:
       size: Bytes of all sections.
       meta: What the maker of the file says about it, as JSON has it.
-      subnets: By name, how many bands of each layer it uses; 0 of a layer that is others' own.
-      layers, tensors: The model's state, with what is of some sub-networks' own.
-      own: By sub-network and part, the layer or tensor that stands in the part's place.
+      subnets: By name, how many of its bands each layer uses.
+      layers, tensors: The model's state.
     """
 
     size: int = 0
@@ -101,24 +98,6 @@ class Header:
     subnets: dict[str, list[int]] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     tensors: list[Entry] = field(default_factory=list)
-    own: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def layers_of(self, subnet: str) -> list[tuple[str, Layer, int]]:
-        """The linear layers of a sub-network: name in the model, layer, and how many bands."""
-        pairs = zip(self.layers, self.subnets[subnet], strict=True)
-        found = {layer.name: (layer, number) for layer, number in pairs}
-        return [(name, *found[stored]) for name, stored in self._parts(subnet, found)]
-
-    def tensors_of(self, subnet: str) -> list[tuple[str, Entry]]:
-        """The other tensors of a sub-network, with their names in the model."""
-        found = {entry.name: entry for entry in self.tensors}
-        return [(name, found[stored]) for name, stored in self._parts(subnet, found)]
-
-    def _parts(self, subnet: str, stored: Iterable[str]) -> list[tuple[str, str]]:
-        """Names in the model, and of what is stored for a sub-network, of layers or of tensors."""
-        own = self.own.get(subnet, {})
-        in_place = {name for parts in self.own.values() for name in parts.values()}
-        return [(name, own.get(name, name)) for name in stored if name not in in_place]
 
     def encode(self) -> bytes:
         """The header's bytes, filled up so that the sections are aligned."""
@@ -128,15 +107,13 @@ class Header:
         ]
         tensors = [[x.name, x.kind, x.shape, _place(x.section)] for x in self.tensors]
         data = {"size": self.size, "meta": self.meta, "subnets": self.subnets}
-        data |= {"layers": layers, "tensors": tensors} | ({"own": self.own} if self.own else {})
         try:
-            text = json.dumps(data, separators=(",", ":"))
+            text = json.dumps({**data, "layers": layers, "tensors": tensors}, separators=(",", ":"))
         except (TypeError, ValueError) as e:
             raise OmniError(f"meta holds what JSON cannot: {e}") from None
         raw = text.encode()
         raw += b" " * (-(_START.size + len(raw)) % ALIGNMENT)
-        version = VERSIONS[bool(self.own)]
-        return _START.pack(_MAGIC, version, len(raw), zlib.crc32(raw)) + raw
+        return _START.pack(_MAGIC, VERSION, len(raw), zlib.crc32(raw)) + raw
 
 
 def read_header(file: BinaryIO, size: int) -> tuple[Header, int]:
@@ -149,15 +126,14 @@ def read_header(file: BinaryIO, size: int) -> tuple[Header, int]:
     if len(start) < _START.size or not start.startswith(_MAGIC):
         raise OmniError("it is no packed file")
     _, version, length, checksum = _START.unpack(start)
-    if version not in VERSIONS:
-        known = " and ".join(map(str, VERSIONS))
-        raise OmniError(f"it is of version {version}; this program reads versions {known}")
+    if version != VERSION:
+        raise OmniError(f"it is of version {version}; this program reads version {VERSION}")
     raw = file.read(min(length, size))
     if len(raw) != length or zlib.crc32(raw) != checksum:
         raise OmniError("its header is damaged")
     begin = _START.size + length
     try:
-        header = _decode(json.loads(raw), version)
+        header = _decode(json.loads(raw))
     except (ValueError, KeyError, TypeError, RecursionError) as e:  # OmniError is a ValueError
         raise OmniError(f"its header is impossible: {' '.join(str(e).split())[:200]}") from None
     if begin % ALIGNMENT or header.size != size - begin:
@@ -169,7 +145,7 @@ def _place(section: Section) -> tuple[int, int]:
     return section.offset, section.checksum  # the size follows from what it holds
 
 
-def _decode(data: Any, version: int) -> Header:
+def _decode(data: Any) -> Header:
     header = Header(_whole(data["size"]), _typed(data["meta"], dict))
 
     def section(place: Any, size: int) -> Section:
@@ -196,34 +172,10 @@ def _decode(data: Any, version: int) -> Header:
         raise OmniError("two of its parts have the same name")
     for name, numbers in _typed(data["subnets"], dict).items():
         pairs = zip(_typed(numbers, list), header.layers, strict=True)
-        header.subnets[name] = [_whole(number, 0, len(layer.bands)) for number, layer in pairs]
+        header.subnets[name] = [_whole(number, 1, len(layer.bands)) for number, layer in pairs]
     if not header.subnets:
         raise OmniError("it has no sub-network")
-    if version > 1:
-        header.own = _typed(data["own"], dict)
-        _check_own(header)
-    for subnet, numbers in header.subnets.items():
-        used = {layer.name for _, layer, _ in header.layers_of(subnet)}
-        for layer, number in zip(header.layers, numbers, strict=True):
-            if (number > 0) != (layer.name in used):
-                raise OmniError(f"{number} bands of {layer.name} in sub-network {subnet}")
     return header
-
-
-def _check_own(header: Header) -> None:
-    """See that a sub-network's own parts are there, and take the place of like ones."""
-    layers = {x.name: (x.rows, x.cols, x.kind) for x in header.layers}
-    known = layers | {x.name: (x.kind, x.shape) for x in header.tensors}
-    for subnet, parts in header.own.items():
-        if subnet not in header.subnets:
-            raise OmniError(f"parts of sub-network {subnet:.60}, which it does not have")
-        for name, stored in _typed(parts, dict).items():
-            if name not in known or known.get(_typed(stored, str)) != known[name]:
-                raise OmniError(f"{stored:.60} cannot be in the place of {name:.60}")
-    in_place = {stored for parts in header.own.values() for stored in parts.values()}
-    for parts in header.own.values():
-        if not in_place.isdisjoint(parts):
-            raise OmniError("a part that is in another's place has one in its own")
 
 
 def _whole(value: Any, least: int = 0, most: int = 2**62) -> int:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -32,63 +31,31 @@ class PackedLayer:
     scales: Tensor
 
 
-@dataclass
-class Packed:
-    """A model's sub-networks.
+class _Collector:
+    """Gathers the blocks of a layer over sub-networks."""
 
-    Args:
-      subnets: Their names, in the order given.
-      layers, tensors: Linear layers and all other tensors, by the names they are stored under.
-      own: For each sub-network, the parts that it has values of its own for, or shares with some
-        others only: under which name they are stored.
-    """
-
-    subnets: list[str] = field(default_factory=list)
-    layers: dict[str, PackedLayer] = field(default_factory=dict)
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    own: dict[str, dict[str, str]] = field(default_factory=dict)
-
-
-class _Matrix:
-    """Gathers the blocks of a layer over sub-networks that share their values."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.shape, self.bias = tuple(weight.shape), bias
-        self.blocks = torch.zeros_like(to_blocks(weight.detach().float()))
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.blocks: Tensor | None = None  # of all sub-networks so far
         self.keeps: dict[str, Tensor] = {}
 
-    def why_not(self, subnet: str, weight: Tensor, bias: Tensor | None) -> str:
-        """Why a sub-network cannot share these values; empty if it can."""
-        if bias is not None and not torch.equal(bias, self.bias):
-            return f"bias: sub-network {subnet} has another value than the first"
-        found = to_blocks(weight.detach().float())
+    def add(self, subnet: str, weight: Tensor) -> None:
+        self.shape, found = tuple(weight.shape), to_blocks(weight.detach().float())
         keep = (found != 0).any(2)
+        if self.blocks is None:
+            self.blocks = torch.zeros_like(found)
         seen = (self.blocks != 0).any(2) & keep
         if not torch.equal(self.blocks[seen], found[seen]):
-            return (
-                "the sub-networks differ in weights that both keep; one file holds "
+            raise OmniError(
+                f"{self.name}: the sub-networks differ in weights that both keep; one file holds "
                 "sub-networks of one supernet with a pattern of whole 8x1 blocks"
             )
-        for other, kept in self.keeps.items():
-            fewer, more, larger = kept, keep, subnet
-            if kept.sum() > keep.sum():
-                fewer, more, larger = keep, kept, other
-            if bool((fewer & ~more).any()):
-                return (
-                    f"sub-network {larger} lacks blocks that a sparser one has; pack "
-                    "sub-networks that are not nested in files of their own"
-                )
-        return ""
-
-    def add(self, subnet: str, weight: Tensor) -> None:
-        found = to_blocks(weight.detach().float())
-        keep = (found != 0).any(2)
         self.blocks = torch.where(keep[:, :, None], found, self.blocks)
         self.keeps[subnet] = keep
 
-    def finish(self, values: str) -> PackedLayer:
+    def finish(self, values: str, bias: Tensor | None) -> PackedLayer:
         rows, blocks = self.shape[0], self.blocks
-        bias = torch.zeros(rows) if self.bias is None else self.bias.detach().float()
+        bias = torch.zeros(rows) if bias is None else bias.detach().float()
         scales = torch.ones(len(blocks) * ROWS)
         if values == "int8":
             largest = blocks.abs().amax(1).flatten()
@@ -99,54 +66,16 @@ class _Matrix:
         before = torch.zeros_like(blocks[:, :, 0], dtype=torch.bool)
         for subnet in sorted(self.keeps, key=lambda name: int(self.keeps[name].sum())):
             keep = self.keeps[subnet]
+            if bool((before & ~keep).any()):
+                raise OmniError(
+                    f"{self.name}: sub-network {subnet} lacks blocks that a sparser one has; pack "
+                    "sub-networks that are not nested in files of their own"
+                )
             if not bands or not torch.equal(before, keep):
                 bands.append(take(blocks, keep & ~before))
             before, numbers[subnet] = keep, len(bands)
         numbers = {subnet: numbers[subnet] for subnet in self.keeps}  # in the order given
         return PackedLayer(self.shape, bands, numbers, pad_rows(bias), scales)
-
-
-class _Constant:
-    """A tensor that is not of a linear layer."""
-
-    def __init__(self, value: Tensor) -> None:
-        self.value = value.detach().clone()
-
-    def why_not(self, subnet: str, value: Tensor) -> str:
-        """As :meth:`_Matrix.why_not`."""
-        same = torch.equal(value, self.value)
-        return "" if same else f"sub-network {subnet} has another value than the first"
-
-    def add(self, subnet: str, value: Tensor) -> None:
-        pass
-
-
-class _Collector:
-    """Gathers the values of the model's parts, and which of them each sub-network has."""
-
-    def __init__(self, own_values: bool) -> None:
-        self._own_values = own_values
-        self.stored: dict[str, dict[str, _Matrix | _Constant]] = {}  # by part, then by stored name
-        self.own: dict[str, dict[str, str]] = {}
-
-    def add(self, subnet: str, part: str, kind: type[_Matrix | _Constant], *values: Any) -> None:
-        """Have a part of a sub-network share what is stored, or else store it.
-
-        Raises:
-          OmniError: It cannot share what others have, and may have nothing of its own.
-        """
-        known = self.stored.setdefault(part, {})
-        problems = {name: one.why_not(subnet, *values) for name, one in known.items()}
-        stored = next((name for name, why in problems.items() if not why), None)
-        if stored is None:
-            if known and not self._own_values:
-                why = problems[part]
-                raise OmniError(f"{part}{'.' if why.startswith('bias') else ': '}{why}")
-            stored = f"{subnet}/{part}" if known else part
-            known[stored] = kind(*values)
-        known[stored].add(subnet, values[0])
-        if stored != part:
-            self.own.setdefault(subnet, {})[part] = stored
 
 
 def linear_names(model: nn.Module) -> list[str]:
@@ -158,8 +87,7 @@ def pack(
     model: nn.Module,
     states: Iterable[tuple[str, Mapping[str, Tensor]]],
     values: str = "float32",
-    own_values: bool = False,
-) -> Packed:
+) -> tuple[dict[str, PackedLayer], dict[str, Tensor]]:
     """Pack the linear layers of sub-networks; what is zero in a whole 8x1 block is left out.
 
     Args:
@@ -167,35 +95,36 @@ def pack(
       states: Names of sub-networks and their baked state dicts, one after the other, so that only
         one need be in memory.
       values: ``float32``, or ``int8`` with a scale for each row.
-      own_values: Whether sub-networks may differ: what they share is there once, and what is of
-        one's own besides. Else they must be nested sub-networks of one weight set.
+
+    Returns:
+      The layers by the names of their modules, and all other tensors.
 
     Raises:
-      OmniError: The sub-networks are not nested, or differ in other tensors, and may not; two have
-        the same name; there is none.
+      OmniError: The sub-networks are not nested, or differ in other tensors; two have the same
+        name; there is none.
     """
-    found, collector = Packed(), _Collector(own_values)
-    linear = linear_names(model)
-    of_linear = {f"{name}.{part}" for name in linear for part in ("weight", "bias")}
+    collectors = {name: _Collector(name) for name in linear_names(model)}
+    others: dict[str, Tensor] | None = None
+    seen: set[str] = set()
     for subnet, state in states:
-        if subnet in found.subnets:
+        if subnet in seen:
             raise OmniError(f"two sub-networks are called {subnet!r}; give each a name of its own")
-        found.subnets.append(subnet)
-        for name in linear:
-            weight, bias = state[f"{name}.weight"], state.get(f"{name}.bias")
-            collector.add(subnet, name, _Matrix, weight, bias)
-        for name, value in state.items():
-            if name not in of_linear:
-                collector.add(subnet, name, _Constant, value)
-    if not found.subnets:
+        seen.add(subnet)
+        for name, collector in collectors.items():
+            collector.add(subnet, state[f"{name}.weight"])
+        packed = {f"{name}.weight" for name in collectors}
+        rest = {name: value for name, value in state.items() if name not in packed}
+        if others is None:
+            others = {name: value.detach().clone() for name, value in rest.items()}
+        for name, value in others.items():
+            if not torch.equal(rest[name], value):
+                raise OmniError(f"{name}: sub-network {subnet} has another value than the first")
+    if others is None:
         raise OmniError("there is no sub-network to pack")
-    if not linear:
+    if not collectors:
         raise OmniError("the model has no plain linear layer to pack")
-    for stored in collector.stored.values():
-        for name, one in stored.items():
-            if isinstance(one, _Matrix):
-                found.layers[name] = one.finish(values)
-            else:
-                found.tensors[name] = one.value
-    found.own = collector.own
-    return found
+    layers = {
+        name: collector.finish(values, others.pop(f"{name}.bias", None))
+        for name, collector in collectors.items()
+    }
+    return layers, others

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runtime.c_library import CLibrary, make
-from tests.support.runtime.transducers import KINDS, Made, pack_chain, pack_kind
+from tests.support.runtime.transducers import KINDS, Made, pack_kind
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +24,9 @@ def library(built) -> CLibrary:
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory) -> dict[str, Made]:
-    """A float32 file of each kind, an int8 file, one of a chain, and one of a model that pauses."""
+    """A float32 file of each kind, an int8 file, and one of a model that pauses."""
     folder = tmp_path_factory.mktemp("transducers")
     made = {kind: pack_kind(folder / kind, kind) for kind in KINDS}
     made["int8"] = pack_kind(folder / "int8", "demo", "int8")
-    made["chain"] = pack_chain(folder / "chain")
     made["pausing"] = pack_kind(folder / "pausing", "demo", blank=8.0)
     return made

@@ -15,10 +15,8 @@ from omni_emformer.runtime import decode as runtime_decode
 from omni_emformer.runtime import pack as runtime_pack
 from omni_emformer.runtime.model import load_packed, pack_transducers
 from omni_emformer.supernet.loader import subnet_loader
-from omni_emformer.supernet.subnets import Subnets
 from omni_plugin.runtime import PackedFile, PackedLinear, write_packed
-from tests.support.random_supernets import talkative_supernet, write_checkpoint
-from tests.support.random_weights import TOKENS
+from tests.support.random_supernets import talkative_supernet
 
 SUBNETS = ["dense", "0.50", "0.90"]
 
@@ -44,7 +42,7 @@ def test_all_trained_levels_are_in_the_file(packed):
 
 def test_what_only_training_needs_is_not_in_the_file(packed):
     file = PackedFile(packed)
-    names = [*file.matrices("dense"), *file.tensors("dense")]
+    names = [*file.matrices("dense"), *file.tensors()]
     assert "joiner.output_linear" in names
     assert not [name for name in names if name.startswith("simple_")]
 
@@ -127,52 +125,6 @@ def test_models_of_different_architecture_do_not_share_a_file(exp_dir, tmp_path)
 
     with pytest.raises(RecipeError, match="other is of another architecture"):
         pack_transducers(tmp_path / "m", [lambda: load(options), other])
-
-
-def dense_experiment(folder, **changes):
-    """A model that was trained for the level 0.3 alone."""
-    write_checkpoint(folder, seed=1, supernet=False, **changes)
-    (folder / "system.yaml").write_text("name: chain\nlevel: 0.3\n")
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory):
-    """Files of a supernet, and of that with another training's model."""
-    folder = tmp_path_factory.mktemp("chain")
-    write_checkpoint(folder / "first")
-    dense_experiment(folder / "also")
-    pack(folder / "first", folder / "alone.packed")
-    return pack(folder / "first", folder / "m.packed", "--also", str(folder / "also"))
-
-
-def test_further_experiments_are_in_the_file_with_their_own_values(chain):
-    options = streaming_decode.get_parser().parse_args(["--exp-dir", str(chain.parent / "also")])
-    expected, _ = Subnets(options).make(0)
-    found, info = load_packed(chain, "0.30")
-    assert info.subnet == "0.30"
-    x, x_lens = torch.randn(3, 200, 80) * 3.5 - 5, torch.tensor([200, 90, 130])
-    with torch.no_grad():
-        chunks = [encode_chunk_by_chunk(model, x, x_lens) for model in (expected, found)]
-        for (one, _), (other, _) in zip(*chunks, strict=True):
-            torch.testing.assert_close(other, one, atol=1e-4, rtol=0)
-
-
-def test_the_first_experiments_sub_networks_stay_what_they_are(chain):
-    file, alone = PackedFile(chain), PackedFile(chain.parent / "alone.packed")
-    assert file.subnets == [*alone.subnets, "0.30"]
-    for subnet in alone.subnets:
-        for name, matrix in alone.matrices(subnet).items():
-            assert torch.equal(file.matrices(subnet)[name].dense(), matrix.dense())
-
-
-def test_the_card_beside_a_file_of_several_experiments_names_the_last_ones_system(chain):
-    assert (chain.parent / "m.packed.md").read_text().startswith("# chain m.packed\n")
-
-
-def test_a_further_experiment_of_other_tokens_is_told(chain, tmp_path):
-    dense_experiment(tmp_path / "exp", tokens=[*TOKENS, "x"])
-    with pytest.raises(RecipeError, match="0.30 is of another architecture"):
-        pack(chain.parent / "first", tmp_path / "m", "--also", str(tmp_path / "exp"))
 
 
 def test_an_unknown_sub_network_is_told(packed):

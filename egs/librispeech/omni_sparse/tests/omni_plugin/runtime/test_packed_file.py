@@ -35,7 +35,7 @@ def test_each_sub_network_is_bit_by_bit_what_the_masks_say(packed, level):
         assert torch.equal(matrix.dense(), baked.pop(f"{name}.weight"))
         bias = baked.pop(f"{name}.bias", torch.zeros(matrix.rows))
         assert torch.equal(matrix.bias[: matrix.rows], bias)
-    tensors = packed.tensors(level)
+    tensors = packed.tensors()
     assert tensors.keys() == baked.keys()
     assert all(torch.equal(tensors[name], value) for name, value in baked.items())
 
@@ -75,7 +75,7 @@ def test_tensors_of_all_types_and_shapes_come_back(tmp_path):
 
     holder = Holder()
     write_packed(tmp_path / "m", holder, [("all", holder.state_dict())])
-    found, buffers = PackedFile(tmp_path / "m").tensors("all"), dict(holder.named_buffers())
+    found, buffers = PackedFile(tmp_path / "m").tensors(), dict(holder.named_buffers())
     assert found.keys() == buffers.keys()
     for name, value in buffers.items():
         assert found[name].dtype == value.dtype and torch.equal(found[name], value)
@@ -144,69 +144,6 @@ def test_a_layer_without_any_block_is_written_and_read(tmp_path):
     bias = net[0].bias.detach()
     use_packed(net, PackedFile(tmp_path / "m"), "empty")
     torch.testing.assert_close(net(x), bias.expand(3, 9))
-
-
-# Sub-networks with values of their own.
-
-
-def chain_states() -> list[tuple[str, dict]]:
-    """Levels of two supernets, which differ in the last two layers and in the norm."""
-    first, other = supernet(), supernet()
-    for layer in (other.model[2], other.model[4], other.model[1]):
-        nn.init.normal_(layer.weight)
-    return [("0", first.bake(0)), ("0.5", other.bake(0.5)), ("0.9", other.bake(0.9))]
-
-
-@VALUES
-def test_values_of_their_own_come_back(tmp_path, values):
-    states = chain_states()
-    write_packed(tmp_path / "m", model(), states, values, own_values=True)
-    packed = PackedFile(tmp_path / "m")
-    for subnet, state in states:
-        for name, matrix in packed.matrices(subnet).items():
-            alone = tmp_path / f"{subnet}-{name}"
-            write_packed(alone, model(), [(subnet, state)], values)
-            within = 0 if values == "float32" else 0.03  # a step of a row that others share
-            expected = PackedFile(alone).matrices(subnet)[name].dense()
-            torch.testing.assert_close(matrix.dense(), expected, atol=within, rtol=0)
-        tensors = packed.tensors(subnet)
-        assert all(torch.equal(tensors[name], state[name]) for name in ("1.weight", "1.bias"))
-
-
-def test_what_sub_networks_share_is_there_once(tmp_path):
-    states = chain_states()
-    write_packed(tmp_path / "m", model(), states, own_values=True)
-    header = PackedFile(tmp_path / "m")._header
-    assert header.own["0.5"] == header.own["0.9"]
-    assert header.own["0.5"] == {name: f"0.5/{name}" for name in ("2", "4", "1.weight")}
-
-
-def test_a_model_switches_between_values_of_their_own(tmp_path):
-    states, x = chain_states(), torch.randn(3, 6, 20)
-    write_packed(tmp_path / "m", model(), states, own_values=True)
-    used, plain, packed = model(), model(), PackedFile(tmp_path / "m")
-    for subnet, state in [*states, *states]:
-        use_packed(used, packed, subnet)
-        plain.load_state_dict(state)
-        torch.testing.assert_close(used(x), plain(x), atol=1e-5, rtol=0)
-
-
-def test_another_bias_is_a_value_of_its_own(tmp_path):
-    first = supernet().bake(0.5)
-    states = [("a", first), ("b", {**first, "0.bias": first["0.bias"] + 1})]
-    write_packed(tmp_path / "m", model(), states, own_values=True)
-    found = PackedFile(tmp_path / "m").matrices("b")["0"].bias[:27]
-    assert torch.equal(found, first["0.bias"] + 1)
-
-
-def test_a_supernets_file_is_the_same_where_values_may_be_their_own(tmp_path):
-    write_levels(tmp_path / "one", supernet())
-    write_levels(tmp_path / "two", supernet(), own_values=True)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-
-
-def test_a_file_without_values_of_their_own_is_read_by_older_programs(packed):
-    assert packed.path.read_bytes()[8] == 1
 
 
 # What is refused.
@@ -334,7 +271,7 @@ def test_bytes_of_a_sub_network_are_those_that_are_read(packed, monkeypatch):
     sizes = []
     for level in LEVELS:
         read.clear()
-        packed.matrices(level), packed.tensors(level)
+        packed.matrices(level), packed.tensors()
         sizes.append(packed.bytes_of(level))
         assert sizes[-1] == sum(read)
     assert len(set(sizes)) == len(LEVELS) and max(sizes) < packed.size

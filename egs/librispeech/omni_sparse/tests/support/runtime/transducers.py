@@ -74,22 +74,6 @@ def pack_kind(
     return Made(path, models, infos["dense"])
 
 
-def pack_chain(path: Path, values: str = "float32") -> Made:
-    """A file of sub-networks of which each has values of its own, everywhere."""
-    config, models, infos = replace(CONFIG.model, **KINDS["demo"]), {}, {}
-    for seed, (name, level) in enumerate(SUBNETS.items()):
-        torch.manual_seed(seed)
-        net = SuperNet(_speaking(config, len(TOKENS)), "8x1", include=[r"^encoder\.emformer\."])
-        models[name] = net.baked_model(level).eval()
-        infos[name] = _info(config, name, TOKENS)
-        infos[name].measure(models[name])
-    makers: Sequence[Callable] = [
-        lambda name=name: (_copy(models[name]), replace(infos[name])) for name in SUBNETS
-    ]
-    pack_transducers(path, makers, values, own_values=True)
-    return Made(path, models, infos["dense"])
-
-
 def _speaking(config: ModelConfig, vocab_size: int) -> Transducer:
     """Random weights, of which the joiner's are such that the sound decides what is said."""
     model = make_model(config, vocab_size).eval()
@@ -170,8 +154,6 @@ def in_pytorch(
         windows = windows_of(models[0], samples)
     for number, features in enumerate(windows):
         model = models[number % len(models)]
-        if number and len(models) > 1:  # their decoders may differ
-            search.model, search._predicted = model, None
         out, states = model.encoder.forward_chunk(torch.as_tensor(features)[None], states)
         outputs.append(out[0])
         search.accept(model.joiner.encoder_proj(out), torch.tensor([out.size(1)]))
