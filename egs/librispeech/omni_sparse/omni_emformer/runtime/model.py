@@ -106,7 +106,7 @@ def load_packed(path: Path, subnet: str) -> tuple[Transducer, DecodingInfo]:
     """A sub-network of a packed file, ready for streaming decoding on the CPU.
 
     Its encoder's states are those of :class:`PackedEmformer`. ``use_packed`` makes it another
-    sub-network of the file.
+    sub-network of the file; a search that goes on is told by its ``model_changed``.
 
     Raises:
       RecipeError: The file is damaged or no such file, or has no such sub-network.

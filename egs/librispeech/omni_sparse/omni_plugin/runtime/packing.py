@@ -164,7 +164,10 @@ class _Packer:
             return name
         if not self._own_values:
             raise OmniError(why)
-        return f"{subnet}/{name}"
+        called = f"{subnet}/{name}"
+        if called in self._linears or called in self._tensors:
+            raise OmniError(f"two parts would be called {called!r}; give {subnet!r} another name")
+        return called
 
     def _use(self, subnet: str, name: str, called: str) -> None:
         if called != name:
