@@ -67,11 +67,12 @@ static bool bind(omni_model *model, int level, int64_t layer, omni_layer *out, o
 
 static bool bind_level(omni_model *model, int number, bound_level *made, omni_error *error) {
   const model_config *c = &model->config;
+  const level_parts *found = &model->parts[number];
   model_level *level = &made->level;
   emformer_layer *layers = omni_take(&made->arena, (uint64_t)c->num_layers, sizeof *layers);
   if (!layers) return omni_no_memory(error);
   for (int64_t i = 0; i < c->num_layers; i++) {
-    const layer_parts *parts = &model->layers[i];
+    const layer_parts *parts = &found->layers[i];
     omni_layer *const to[NUM_LINEAR] = {&layers[i].query, &layers[i].key_value, &layers[i].out, &layers[i].up,
                                         &layers[i].down};
     for (int j = 0; j < NUM_LINEAR; j++)
@@ -82,10 +83,11 @@ static bool bind_level(omni_model *model, int number, bound_level *made, omni_er
   }
   level->encoder = (emformer){layers,     c->num_layers, c->dim,  c->heads,      c->ffn,
                               c->segment, c->right,      c->left, c->activation, model->eps};
-  return bind(model, number, model->frontend, &level->frontend, error) &&
-         bind(model, number, model->encoder_proj, &level->encoder_proj, error) &&
-         bind(model, number, model->decoder_proj, &level->decoder_proj, error) &&
-         bind(model, number, model->output, &level->output, error);
+  level->parts = found;
+  return bind(model, number, found->frontend, &level->frontend, error) &&
+         bind(model, number, found->encoder_proj, &level->encoder_proj, error) &&
+         bind(model, number, found->decoder_proj, &level->decoder_proj, error) &&
+         bind(model, number, found->output, &level->output, error);
 }
 
 const model_level *model_level_get(omni_model *model, int number, omni_error *error) {
@@ -112,12 +114,12 @@ static const char *part_name(char *name, size_t size, int64_t layer, const char 
   return name;
 }
 
-static bool find_norm(omni_model *model, const char *name, norm *out, omni_error *error) {
+static bool find_norm(omni_model *model, int64_t level, const char *name, norm *out, omni_error *error) {
   char full[128];
   snprintf(full, sizeof full, "%s.weight", name);
-  out->weight = packed_floats(&model->file, full, (uint64_t)model->config.dim, error);
+  out->weight = packed_floats(&model->file, level, full, (uint64_t)model->config.dim, error);
   snprintf(full, sizeof full, "%s.bias", name);
-  out->bias = out->weight ? packed_floats(&model->file, full, (uint64_t)model->config.dim, error) : NULL;
+  out->bias = out->weight ? packed_floats(&model->file, level, full, (uint64_t)model->config.dim, error) : NULL;
   return out->bias;
 }
 
@@ -130,7 +132,7 @@ static bool is_removed(const omni_model *model, int64_t layer, const char *unit)
   return false;
 }
 
-static bool find_layer(omni_model *model, int64_t number, omni_error *error) {
+static bool find_layer(omni_model *model, int64_t level, int64_t number, omni_error *error) {
   const int64_t dim = model->config.dim, ffn = model->config.ffn;
   const struct {
     const char *name, *unit;
@@ -141,61 +143,88 @@ static bool find_layer(omni_model *model, int64_t number, omni_error *error) {
                           {"pos_ff.1", "ffn", ffn, dim},
                           {"pos_ff.4", "ffn", dim, ffn}};
   char name[96];
-  layer_parts *parts = &model->layers[number];
+  layer_parts *parts = &model->parts[level].layers[number];
   for (int i = 0; i < NUM_LINEAR; i++) {
     parts->linear[i] = -1;
     if (is_removed(model, number, linear[i].unit)) continue;
     part_name(name, sizeof name, number, linear[i].name);
-    parts->linear[i] = packed_find_layer(&model->file, name, linear[i].rows, linear[i].cols, error);
+    parts->linear[i] = packed_find_layer(&model->file, level, name, linear[i].rows, linear[i].cols, error);
     if (parts->linear[i] < 0) return false;
   }
   const bool attention = parts->linear[QUERY] >= 0, ffn_there = parts->linear[UP] >= 0;
-  return (!attention ||
-          find_norm(model, part_name(name, sizeof name, number, "layer_norm_input"), &parts->before_attention, error)) &&
-         (!ffn_there || find_norm(model, part_name(name, sizeof name, number, "pos_ff.0"), &parts->before_ffn, error)) &&
-         find_norm(model, part_name(name, sizeof name, number, "layer_norm_output"), &parts->after, error);
+  if (attention &&
+      !find_norm(model, level, part_name(name, sizeof name, number, "layer_norm_input"), &parts->before_attention, error))
+    return false;
+  if (ffn_there && !find_norm(model, level, part_name(name, sizeof name, number, "pos_ff.0"), &parts->before_ffn, error))
+    return false;
+  return find_norm(model, level, part_name(name, sizeof name, number, "layer_norm_output"), &parts->after, error);
 }
 
-static bool find_convolutions(omni_model *model, omni_error *error) {
-  for (int i = 0; i < CONVOLUTIONS; i++) {
+/* Make a convolution's matrix, unless another level has it: the first one, or the one before. */
+static bool make_convolution(omni_model *model, const convolution *first, const convolution *before, int64_t rows,
+                             int64_t channels, int64_t width, convolution *out, omni_error *error) {
+  const convolution *const others[] = {first, before};
+  for (int i = 0; i < 2; i++)
+    if (others[i]->weight == out->weight && others[i]->bias == out->bias && others[i] != out) {
+      *out = *others[i];
+      return true;
+    }
+  return matrix_of_convolution(out->weight, out->bias, rows, channels, width, &model->file.arena, &out->matrix, error);
+}
+
+static bool find_convolutions(omni_model *model, int64_t level, omni_error *error) {
+  packed_file *file = &model->file;
+  const model_config *c = &model->config;
+  level_parts *parts = &model->parts[level], *first = model->parts, *before = level ? parts - 1 : parts;
+  for (int i = 0; c->is_conv && i < CONVOLUTIONS; i++) {
     char weight[64], bias[64];
-    const int64_t dim = model->config.dim, channels = i ? dim : model->config.feature_dim;
+    const int64_t channels = i ? c->dim : c->feature_dim;
     snprintf(weight, sizeof weight, "encoder.frontend.conv.%d.weight", 2 * i);
     snprintf(bias, sizeof bias, "encoder.frontend.conv.%d.bias", 2 * i);
-    const uint64_t count = (uint64_t)(dim * channels * CONVOLUTION_WIDTH);
-    const float *weights = packed_floats(&model->file, weight, count, error);
-    const float *biases = weights ? packed_floats(&model->file, bias, (uint64_t)dim, error) : NULL;
-    if (!biases || !matrix_of_convolution(weights, biases, dim, channels, CONVOLUTION_WIDTH, &model->file.arena,
-                                          &model->convolutions[i], error))
+    const uint64_t count = (uint64_t)(c->dim * channels * CONVOLUTION_WIDTH);
+    convolution *out = &parts->convolutions[i];
+    out->weight = packed_floats(file, level, weight, count, error);
+    out->bias = out->weight ? packed_floats(file, level, bias, (uint64_t)c->dim, error) : NULL;
+    if (!out->bias || !make_convolution(model, &first->convolutions[i], &before->convolutions[i], c->dim, channels,
+                                        CONVOLUTION_WIDTH, out, error))
       return false;
   }
-  return true;
+  const uint64_t count = (uint64_t)(c->decoder_dim * c->decoder_dim * c->context);
+  convolution *out = &parts->decoder_convolution;
+  out->weight = packed_floats(file, level, "decoder.conv.weight", count, error);
+  return out->weight && make_convolution(model, &first->decoder_convolution, &before->decoder_convolution,
+                                         c->decoder_dim, c->decoder_dim, c->context, out, error);
 }
 
-/* Find all parts of the model, and see that they fit together. */
-static bool find_parts(omni_model *model, omni_error *error) {
+/* Find all parts of a level, and see that they fit together. */
+static bool find_parts(omni_model *model, int64_t level, omni_error *error) {
   const model_config *c = &model->config;
   packed_file *file = &model->file;
+  level_parts *parts = &model->parts[level];
   const int64_t input = c->is_conv ? c->dim : c->feature_dim * c->window;
-  model->frontend = packed_find_layer(file, "encoder.frontend.linear", c->dim, input, error);
-  if (model->frontend < 0 || !find_norm(model, "encoder.frontend.norm", &model->frontend_norm, error)) return false;
-  if (c->is_conv && !find_convolutions(model, error)) return false;
-  model->layers = omni_take(&file->arena, (uint64_t)c->num_layers, sizeof *model->layers);
-  if (!model->layers) return omni_no_memory(error);
+  parts->frontend = packed_find_layer(file, level, "encoder.frontend.linear", c->dim, input, error);
+  if (parts->frontend < 0 || !find_norm(model, level, "encoder.frontend.norm", &parts->frontend_norm, error)) return false;
+  parts->layers = omni_take(&file->arena, (uint64_t)c->num_layers, sizeof *parts->layers);
+  if (!parts->layers) return omni_no_memory(error);
   for (int64_t i = 0; i < c->num_layers; i++)
-    if (!find_layer(model, i, error)) return false;
-  model->encoder_proj = packed_find_layer(file, "joiner.encoder_proj", c->joiner_dim, c->dim, error);
-  if (model->encoder_proj < 0) return false;
-  model->decoder_proj = packed_find_layer(file, "joiner.decoder_proj", c->joiner_dim, c->decoder_dim, error);
-  if (model->decoder_proj < 0) return false;
-  model->output = packed_find_layer(file, "joiner.output_linear", c->vocab, c->joiner_dim, error);
-  if (model->output < 0) return false;
-  model->embedding = packed_floats(file, "decoder.embedding.weight", (uint64_t)(c->vocab * c->decoder_dim), error);
-  if (!model->embedding) return false;
-  const uint64_t count = (uint64_t)(c->decoder_dim * c->decoder_dim * c->context);
-  const float *convolution = packed_floats(file, "decoder.conv.weight", count, error);
-  return convolution && matrix_of_convolution(convolution, NULL, c->decoder_dim, c->decoder_dim, c->context,
-                                              &file->arena, &model->decoder_convolution, error);
+    if (!find_layer(model, level, i, error)) return false;
+  parts->encoder_proj = packed_find_layer(file, level, "joiner.encoder_proj", c->joiner_dim, c->dim, error);
+  if (parts->encoder_proj < 0) return false;
+  parts->decoder_proj = packed_find_layer(file, level, "joiner.decoder_proj", c->joiner_dim, c->decoder_dim, error);
+  if (parts->decoder_proj < 0) return false;
+  parts->output = packed_find_layer(file, level, "joiner.output_linear", c->vocab, c->joiner_dim, error);
+  if (parts->output < 0) return false;
+  const uint64_t count = (uint64_t)(c->vocab * c->decoder_dim);
+  parts->embedding = packed_floats(file, level, "decoder.embedding.weight", count, error);
+  return parts->embedding && find_convolutions(model, level, error);
+}
+
+static bool find_all_parts(omni_model *model, omni_error *error) {
+  model->parts = omni_take(&model->file.arena, (uint64_t)model->file.num_subnets, sizeof *model->parts);
+  if (!model->parts) return omni_no_memory(error);
+  for (int64_t level = 0; level < model->file.num_subnets; level++)
+    if (!find_parts(model, level, error)) return false;
+  return true;
 }
 
 static bool make_slots(omni_model *model, omni_error *error) {
@@ -218,7 +247,7 @@ static omni_model *open_model(const char *path, const void *data, size_t size, o
   if (!model) return omni_no_memory(error), NULL;
   model->kernels = kernels_of_machine();
   const bool is_read = path ? packed_file_open(&model->file, path, &why) : packed_file_read(&model->file, data, size, &why);
-  if (is_read && description_read(model, &why) && find_parts(model, &why) && make_slots(model, &why)) return model;
+  if (is_read && description_read(model, &why) && find_all_parts(model, &why) && make_slots(model, &why)) return model;
   omni_fail(error, "%.120s: %.220s%s", path ? path : "packed file", why.text,
             model->file.is_there ? "; make or fetch it again" : "");
   omni_model_close(model);

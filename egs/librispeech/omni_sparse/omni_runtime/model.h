@@ -32,10 +32,27 @@ typedef struct {
   norm before_attention, before_ffn, after;
 } layer_parts;
 
+/* A convolution as a matrix, and what it was made of. */
+typedef struct {
+  omni_layer matrix;
+  const float *weight, *bias;
+} convolution;
+
+/* What a level has beside its matrices, of which it has the numbers of the file's layers. Levels share what is the same
+   in the file. */
+typedef struct {
+  int64_t frontend, encoder_proj, decoder_proj, output;
+  layer_parts *layers;
+  norm frontend_norm;
+  convolution convolutions[CONVOLUTIONS], decoder_convolution;
+  const float *embedding;
+} level_parts;
+
 /* A level, bound to its matrices. */
 typedef struct {
   emformer encoder;
   omni_layer frontend, encoder_proj, decoder_proj, output;
+  const level_parts *parts;
 } model_level;
 
 struct omni_model {
@@ -49,12 +66,7 @@ struct omni_model {
   const char **tokens;
   bool *silent; /* tokens that stand for no text */
   double *sparsities;
-  /* Numbers of the file's layers. */
-  int64_t frontend, encoder_proj, decoder_proj, output;
-  layer_parts *layers;
-  norm frontend_norm;
-  omni_layer convolutions[CONVOLUTIONS], decoder_convolution;
-  const float *embedding;
+  level_parts *parts; /* of each level */
   /* Filled when first asked for. */
   struct level_slot *levels;
   struct matrix_slot **matrices; /* by layer and number of bands - 1 */

@@ -3,7 +3,7 @@
  * omni_runtime: streaming speech recognition with a packed file, on the CPU, without Python.
  *
  * A packed file (python3 -m omni_emformer.runtime.pack) holds one model with its levels: sub-networks of different
- * sparsity which share their weights. A stream is sound that is coming: give it samples, read its text. README.md has
+ * sparsity, which share their weights or have their own. A stream is sound that is coming: give it samples, read its text. README.md has
  * an example.
  *
  * Threads: a model may be used by any number of threads, a stream by one at a time.

@@ -18,7 +18,7 @@
 #error "packed files are little-endian, and so must be the machine that reads them"
 #endif
 
-#define VERSION 1
+#define NEWEST 2 /* version; in the first no sub-network has values of its own */
 #define START 20 /* bytes: magic, version, bytes of the JSON text that follows, its CRC-32 */
 #define ALIGNMENT 64
 #define MOST_COLUMNS 65535
@@ -103,7 +103,8 @@ static bool read_tensor(packed_file *file, const json *value, packed_tensor *ten
   tensor->name = part[0]->text;
   const int size = type_size(part[1]->text);
   if (!size) return omni_fail(error, "type '%.60s' is unknown", part[1]->text);
-  tensor->is_float32 = !strcmp(part[1]->text, "float32");
+  tensor->type = part[1]->text;
+  tensor->is_float32 = !strcmp(tensor->type, "float32");
   uint64_t bytes = (uint64_t)size;
   for (const json *dim = part[2]->first; dim; dim = dim->next) {
     int64_t *length = &tensor->shape[tensor->num_dims++];
@@ -114,7 +115,7 @@ static bool read_tensor(packed_file *file, const json *value, packed_tensor *ten
   return read_section(file, place[0], place[1], bytes, &tensor->place, error);
 }
 
-static bool read_subnet(packed_file *file, const json *value, packed_subnet *subnet, omni_error *error) {
+static bool read_subnet(packed_file *file, const json *value, int64_t least, packed_subnet *subnet, omni_error *error) {
   subnet->name = value->key;
   if (!is_list(value) || value->count != file->num_layers) return omni_fail(error, "a sub-network is of another form");
   int64_t *number = omni_take(&file->arena, (uint64_t)file->num_layers, sizeof *number);
@@ -122,24 +123,112 @@ static bool read_subnet(packed_file *file, const json *value, packed_subnet *sub
   subnet->numbers = number;
   const packed_layer *layer = file->layers;
   for (const json *one = value->first; one; one = one->next, layer++, number++)
-    if (!omni_json_whole(one, "a number of bands", 1, layer->num_bands, number, error)) return false;
+    if (!omni_json_whole(one, "a number of bands", least, layer->num_bands, number, error)) return false;
   return true;
 }
 
-static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int compare_names(const void *a, const void *b) {
+  return strcmp(((const packed_name *)a)->name, ((const packed_name *)b)->name);
+}
 
-/* Whether no two parts, and no two sub-networks, have the same name. */
-static bool names_differ(packed_file *file, omni_error *error) {
-  const int64_t parts = file->num_layers + file->num_tensors, all = parts + file->num_subnets;
-  const char **names = omni_take(&file->arena, (uint64_t)all, sizeof *names), **end = names;
-  if (!names) return omni_no_memory(error);
-  for (int64_t i = 0; i < file->num_layers; i++) *end++ = file->layers[i].name;
-  for (int64_t i = 0; i < file->num_tensors; i++) *end++ = file->tensors[i].name;
-  for (int64_t i = 0; i < file->num_subnets; i++) *end++ = file->subnets[i].name;
-  qsort(names, (size_t)parts, sizeof *names, compare_names);
-  qsort(names + parts, (size_t)file->num_subnets, sizeof *names, compare_names);
-  for (int64_t i = 1; i < all; i++)
-    if (i != parts && !strcmp(names[i - 1], names[i])) return omni_fail(error, "two of its parts have the same name");
+static bool sort_names(packed_name *names, int64_t count, omni_error *error) {
+  qsort(names, (size_t)count, sizeof *names, compare_names);
+  for (int64_t i = 1; i < count; i++)
+    if (!strcmp(names[i - 1].name, names[i].name)) return omni_fail(error, "two of its parts have the same name");
+  return true;
+}
+
+/* The number that a name has among sorted ones, or -1. */
+static int64_t number_of(const packed_name *names, int64_t count, const char *name) {
+  const packed_name wanted = {.name = name};
+  const packed_name *found = count ? bsearch(&wanted, names, (size_t)count, sizeof *names, compare_names) : NULL;
+  return found ? found->number : -1;
+}
+
+/* Sort the names of parts, and of *subnets; no two may be the same. */
+static bool name_parts(packed_file *file, packed_name **subnets, omni_error *error) {
+  const int64_t parts = file->num_layers + file->num_tensors;
+  file->parts = omni_take(&file->arena, (uint64_t)parts, sizeof *file->parts);
+  file->stand_for = omni_take(&file->arena, (uint64_t)parts, sizeof *file->stand_for);
+  *subnets = omni_take(&file->arena, (uint64_t)file->num_subnets, sizeof **subnets);
+  if (!file->parts || !file->stand_for || !*subnets) return omni_no_memory(error);
+  for (int64_t i = 0; i < parts; i++) {
+    const int64_t tensor = i - file->num_layers;
+    file->parts[i] = (packed_name){tensor < 0 ? file->layers[i].name : file->tensors[tensor].name, i};
+  }
+  for (int64_t i = 0; i < file->num_subnets; i++) (*subnets)[i] = (packed_name){file->subnets[i].name, i};
+  return sort_names(file->parts, parts, error) && sort_names(*subnets, file->num_subnets, error);
+}
+
+/* Whether one part can take the place of another. */
+static bool are_alike(const packed_file *file, int64_t one, int64_t other) {
+  const int64_t layers = file->num_layers;
+  if (one >= layers && other >= layers) {
+    const packed_tensor *a = &file->tensors[one - layers], *b = &file->tensors[other - layers];
+    return !strcmp(a->type, b->type) && a->num_dims == b->num_dims && !memcmp(a->shape, b->shape, sizeof a->shape);
+  }
+  if (one >= layers || other >= layers) return false;
+  const packed_layer *a = &file->layers[one], *b = &file->layers[other];
+  return a->rows == b->rows && a->cols == b->cols && a->bytes == b->bytes;
+}
+
+/* The values that a sub-network has of its own. */
+static bool read_own(packed_file *file, const json *value, packed_subnet *subnet, omni_error *error) {
+  const int64_t parts = file->num_layers + file->num_tensors;
+  if (value->kind != JSON_OBJECT) return omni_fail(error, "a sub-network's own values are of another form");
+  if (subnet->own) return omni_fail(error, "two members of it have the same name");
+  subnet->num_own = value->count;
+  packed_name *own = subnet->own = omni_take(&file->arena, (uint64_t)value->count, sizeof *subnet->own);
+  if (!own) return omni_no_memory(error);
+  for (const json *one = value->first; one; one = one->next, own++) {
+    if (one->kind != JSON_TEXT) return omni_fail(error, "a sub-network's own values are of another form");
+    const int64_t part = number_of(file->parts, parts, one->key), stored = number_of(file->parts, parts, one->text);
+    if (part < 0 || stored < 0)
+      return omni_fail(error, "values of '%.60s', which is none of its parts", part < 0 ? one->key : one->text);
+    if (!are_alike(file, part, stored))
+      return omni_fail(error, "'%.60s' is of another form than '%.60s'", one->text, one->key);
+    const char **is_of = &file->stand_for[stored];
+    if (*is_of && strcmp(*is_of, one->key)) return omni_fail(error, "'%.60s' stands for two parts", one->text);
+    *is_of = one->key;
+    *own = (packed_name){one->key, stored};
+  }
+  return sort_names(subnet->own, subnet->num_own, error);
+}
+
+/* The number of a part as a sub-network has it; -1 if it has none of this name. */
+static int64_t part_of(const packed_file *file, const packed_subnet *subnet, const char *name) {
+  const int64_t own = number_of(subnet->own, subnet->num_own, name);
+  const int64_t part = number_of(file->parts, file->num_layers + file->num_tensors, name);
+  if (part < 0 || file->stand_for[part]) return -1;
+  return own < 0 ? part : own;
+}
+
+/* Whether each sub-network uses bands of the layers that are its own, and of no other ones. */
+static bool uses_its_layers(const packed_file *file, const packed_subnet *subnet, omni_error *error) {
+  for (int64_t i = 0; i < file->num_layers; i++) {
+    const char *name = file->layers[i].name, *part = file->stand_for[i] ? file->stand_for[i] : name;
+    const bool is_used = part_of(file, subnet, part) == i;
+    if (is_used != (subnet->numbers[i] > 0))
+      return omni_fail(error, "'%.60s' uses %" PRId64 " bands of '%.60s'", subnet->name, subnet->numbers[i], name);
+  }
+  return true;
+}
+
+static bool read_all_own(packed_file *file, const json *own, const packed_name *subnets, omni_error *error) {
+  if (!own || own->kind != JSON_OBJECT) return omni_fail(error, "it lacks a part");
+  for (const json *one = own->first; one; one = one->next) {
+    const int64_t subnet = number_of(subnets, file->num_subnets, one->key);
+    if (subnet < 0) return omni_fail(error, "values of '%.60s', which is no sub-network", one->key);
+    if (!read_own(file, one, &file->subnets[subnet], error)) return false;
+  }
+  const int64_t parts = file->num_layers + file->num_tensors;
+  for (int64_t i = 0; i < parts; i++) {
+    const char *is_of = file->stand_for[i];
+    if (is_of && file->stand_for[number_of(file->parts, parts, is_of)])
+      return omni_fail(error, "'%.60s' stands for a part, and others for it", is_of);
+  }
+  for (int64_t i = 0; i < file->num_subnets; i++)
+    if (!uses_its_layers(file, &file->subnets[i], error)) return false;
   return true;
 }
 
@@ -149,7 +238,7 @@ static void *array_for(packed_file *file, const json *value, size_t size, int64_
   return omni_take(&file->arena, (uint64_t)value->count, size);
 }
 
-static bool read_parts(packed_file *file, const json *header, omni_error *error) {
+static bool read_parts(packed_file *file, const json *header, uint32_t version, omni_error *error) {
   const json *layers = omni_json_get(header, "layers"), *tensors = omni_json_get(header, "tensors");
   const json *subnets = omni_json_get(header, "subnets");
   file->meta = omni_json_get(header, "meta");
@@ -167,9 +256,11 @@ static bool read_parts(packed_file *file, const json *header, omni_error *error)
     if (!read_tensor(file, one, &file->tensors[i++], error)) return false;
   i = 0;
   for (const json *one = subnets->first; one; one = one->next)
-    if (!read_subnet(file, one, &file->subnets[i++], error)) return false;
+    if (!read_subnet(file, one, version == 1, &file->subnets[i++], error)) return false;
   if (!file->num_subnets) return omni_fail(error, "it has no sub-network");
-  return names_differ(file, error);
+  packed_name *names;
+  if (!name_parts(file, &names, error)) return false;
+  return version == 1 || read_all_own(file, omni_json_get(header, "own"), names, error);
 }
 
 bool packed_file_read(packed_file *file, const void *data, size_t size, omni_error *error) {
@@ -178,8 +269,8 @@ bool packed_file_read(packed_file *file, const void *data, size_t size, omni_err
   file->size = size;
   if (size < START || memcmp(data, "OMNIPACK", 8)) return omni_fail(error, "it is no packed file");
   const uint32_t version = number_at(file->data + 8), length = number_at(file->data + 12);
-  if (version != VERSION)
-    return omni_fail(error, "it is of version %" PRIu32 "; this program reads version %d", version, VERSION);
+  if (version < 1 || version > NEWEST)
+    return omni_fail(error, "it is of version %" PRIu32 "; this program reads versions 1 and %d", version, NEWEST);
   if (length > size - START || length > LARGEST_HEADER ||
       !checksum_fits(file->data + START, length, number_at(file->data + 16)))
     return omni_fail(error, "its header is damaged");
@@ -194,7 +285,7 @@ bool packed_file_read(packed_file *file, const void *data, size_t size, omni_err
     return omni_fail(error, "its header is impossible: %.200s", why.text);
   if (file->begin % ALIGNMENT || (uint64_t)told != size - file->begin)
     return omni_fail(error, "it has %zu bytes where its header tells of %" PRIu64, size, file->begin + (uint64_t)told);
-  if (!read_parts(file, header, &why)) return omni_fail(error, "its header is impossible: %.200s", why.text);
+  if (!read_parts(file, header, version, &why)) return omni_fail(error, "its header is impossible: %.200s", why.text);
   return true;
 }
 
@@ -243,30 +334,26 @@ const void *packed_section(const packed_file *file, const section *place, omni_e
   return data;
 }
 
-int64_t packed_find_layer(const packed_file *file, const char *name, int64_t rows, int64_t cols, omni_error *error) {
-  for (int64_t i = 0; i < file->num_layers; i++) {
-    const packed_layer *layer = &file->layers[i];
-    if (strcmp(layer->name, name)) continue;
-    if (layer->rows == rows && layer->cols == cols) return i;
-    omni_fail(error, "%s is of shape (%" PRId64 ", %" PRId64 ") and not (%" PRId64 ", %" PRId64 ")", name, layer->rows,
-              layer->cols, rows, cols);
-    return -1;
-  }
-  omni_fail(error, "it has no layer %s", name);
+int64_t packed_find_layer(const packed_file *file, int64_t subnet, const char *name, int64_t rows, int64_t cols,
+                          omni_error *error) {
+  const int64_t found = part_of(file, &file->subnets[subnet], name);
+  if (found < 0 || found >= file->num_layers) return omni_fail(error, "it has no layer %s", name), -1;
+  const packed_layer *layer = &file->layers[found];
+  if (layer->rows == rows && layer->cols == cols) return found;
+  omni_fail(error, "%s is of shape (%" PRId64 ", %" PRId64 ") and not (%" PRId64 ", %" PRId64 ")", name, layer->rows,
+            layer->cols, rows, cols);
   return -1;
 }
 
-const float *packed_floats(packed_file *file, const char *name, uint64_t count, omni_error *error) {
-  for (int64_t i = 0; i < file->num_tensors; i++) {
-    const packed_tensor *tensor = &file->tensors[i];
-    if (strcmp(tensor->name, name)) continue;
-    if (!tensor->is_float32 || tensor->place.size != count * sizeof(float)) break;
-    const void *data = packed_section(file, &tensor->place, error);
-    if (!data) return NULL;
-    float *copy = omni_take(&file->arena, count, sizeof *copy);
-    if (!copy) return omni_no_memory(error), NULL;
-    return memcpy(copy, data, count * sizeof *copy);
-  }
-  omni_fail(error, "it has no tensor %s of %" PRIu64 " float32", name, count);
-  return NULL;
+const float *packed_floats(packed_file *file, int64_t subnet, const char *name, uint64_t count, omni_error *error) {
+  const int64_t found = part_of(file, &file->subnets[subnet], name) - file->num_layers;
+  packed_tensor *tensor = found < 0 ? NULL : &file->tensors[found];
+  if (!tensor || !tensor->is_float32 || tensor->place.size != count * sizeof(float))
+    return omni_fail(error, "it has no tensor %s of %" PRIu64 " float32", name, count), NULL;
+  if (tensor->copy) return tensor->copy;
+  const void *data = packed_section(file, &tensor->place, error);
+  if (!data) return NULL;
+  float *copy = omni_take(&file->arena, count, sizeof *copy);
+  if (!copy) return omni_no_memory(error), NULL;
+  return tensor->copy = memcpy(copy, data, count * sizeof *copy);
 }

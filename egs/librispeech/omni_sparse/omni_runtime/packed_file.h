@@ -38,11 +38,21 @@ typedef struct {
   int num_dims;
   int64_t shape[MOST_DIMS];
   section place;
+  const char *type;
+  const float *copy; /* once packed_floats was asked for it */
 } packed_tensor;
+
+/* A name and what it stands for. Parts are numbered: layers, then tensors. */
+typedef struct {
+  const char *name;
+  int64_t number;
+} packed_name;
 
 typedef struct {
   const char *name;
-  const int64_t *numbers; /* bands that each layer uses */
+  const int64_t *numbers; /* bands of each layer that it uses; 0 of one that is another's */
+  packed_name *own;       /* parts that it has values of its own of, by name, and which parts these are */
+  int64_t num_own;
 } packed_subnet;
 
 typedef struct {
@@ -55,6 +65,8 @@ typedef struct {
   packed_tensor *tensors;
   packed_subnet *subnets;
   int64_t num_layers, num_tensors, num_subnets;
+  packed_name *parts;     /* by name */
+  const char **stand_for; /* of each part, what it is a sub-network's own values of; NULL of most */
   omni_arena arena;
 } packed_file;
 
@@ -69,10 +81,12 @@ void packed_file_close(packed_file *file);
 /* The bytes of a section; NULL if they are damaged. */
 const void *packed_section(const packed_file *file, const section *place, omni_error *error);
 
-/* The number of a layer; -1 if there is none of this name and shape. */
-int64_t packed_find_layer(const packed_file *file, const char *name, int64_t rows, int64_t cols, omni_error *error);
+/* The number of a sub-network's layer; -1 if it has none of this name and shape. */
+int64_t packed_find_layer(const packed_file *file, int64_t subnet, const char *name, int64_t rows, int64_t cols,
+                          omni_error *error);
 
-/* A copy of a float32 tensor of so many elements in all; NULL if there is none, or it is damaged. */
-const float *packed_floats(packed_file *file, const char *name, uint64_t count, omni_error *error);
+/* A copy of a sub-network's float32 tensor of so many elements in all, the same at each call; NULL if it has none, or it
+   is damaged. One thread at a time. */
+const float *packed_floats(packed_file *file, int64_t subnet, const char *name, uint64_t count, omni_error *error);
 
 #endif

@@ -55,13 +55,14 @@ void search_change_level(search *s) { s->is_predicted = false; }
 /* What the decoder makes of a context, [joiner_dim]; false if there is no memory. */
 static bool predict(search *s, const omni_model *model, const model_level *level, const int32_t *context, float *out) {
   const model_config *c = &model->config;
+  const level_parts *parts = level->parts;
   const size_t size = (size_t)c->decoder_dim * sizeof(float);
   for (int64_t i = 0; i < c->context; i++) {
     float *to = s->embedded + i * c->decoder_dim;
     if (context[i] == NOTHING) memset(to, 0, size);
-    else memcpy(to, model->embedding + context[i] * c->decoder_dim, size);
+    else memcpy(to, parts->embedding + context[i] * c->decoder_dim, size);
   }
-  if (model->kernels->linear(&model->decoder_convolution, s->embedded, s->decoded, 1)) return false;
+  if (model->kernels->linear(&parts->decoder_convolution.matrix, s->embedded, s->decoded, 1)) return false;
   for (int64_t i = 0; i < c->decoder_dim; i++) s->decoded[i] = s->decoded[i] > 0 ? s->decoded[i] : 0;
   return !model->kernels->linear(&level->decoder_proj, s->decoded, out, 1);
 }

@@ -103,20 +103,21 @@ static void layer_norm(const norm *a, float *x, int64_t frames, int64_t dim, flo
 /* The window to the encoder's input; false if there is no memory. */
 static bool run_frontend(omni_stream *s) {
   const omni_model *model = s->model;
+  const level_parts *parts = s->level->parts;
   const model_config *c = &model->config;
   int64_t frames = model_window_frames(model), dim = c->feature_dim;
   for (int64_t i = 0; i < frames * dim; i++) s->normal[i] = (s->window[i] - model->mean) / model->std;
   for (int i = 0; c->is_conv && i < CONVOLUTIONS; i++) {
     const int64_t stride = i < 2 ? 2 : 1;
     frames = (frames - CONVOLUTION_WIDTH) / stride + 1;
-    if (!unfolded_linear(s, &model->convolutions[i], s->normal, stride * dim, frames, s->normal)) return false;
+    if (!unfolded_linear(s, &parts->convolutions[i].matrix, s->normal, stride * dim, frames, s->normal)) return false;
     dim = c->dim;
     for (int64_t j = 0; j < frames * dim; j++) s->normal[j] = s->normal[j] > 0 ? s->normal[j] : 0;
   }
   frames = c->segment + c->right;
   if (!unfolded_linear(s, &s->level->frontend, s->normal, c->is_conv ? dim : c->subsampling * dim, frames, s->input))
     return false;
-  layer_norm(&model->frontend_norm, s->input, frames, c->dim, model->eps);
+  layer_norm(&parts->frontend_norm, s->input, frames, c->dim, model->eps);
   return true;
 }
 

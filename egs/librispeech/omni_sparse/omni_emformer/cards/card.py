@@ -37,16 +37,24 @@ class Origin:
       exp_dir: The experiment that trained the model.
       command: What writes the files.
       licence: Of the model; empty if nobody said.
+      also: Experiments that trained further sizes.
     """
 
     exp_dir: Path
     command: str = ""
     licence: str = ""
+    also: Sequence[Path] = ()
+
+    @property
+    def exp_dirs(self) -> list[Path]:
+        """All experiments."""
+        return [self.exp_dir, *self.also]
 
     @property
     def system(self) -> str:
         """What was trained there, by its name."""
-        return str(read_system(self.exp_dir).get("name", _DENSE))
+        names = [str(read_system(path).get("name", _DENSE)) for path in self.exp_dirs]
+        return " and ".join(dict.fromkeys(names))
 
 
 def write_card(
@@ -67,7 +75,7 @@ def write_card(
     if path.exists():
         return False
     sizes = {file.name: file.stat().st_size for file in sorted(files)}
-    found = rates(infos, [origin.exp_dir, path.parent])
+    found = rates(infos, [*origin.exp_dirs, path.parent])
     write_whole(path, card(title, infos, sizes, found, origin))
     return True
 
@@ -90,7 +98,7 @@ def card(
     sections = [
         f"# {title}",
         _what(infos, origin),
-        _facts(infos[0], origin),
+        _facts(infos, origin),
         f"## Sizes\n\n{_sizes(infos)}",
         f"## Word error rates\n\n{_rates(found)}",
         f"## How to run it\n\n{how_to_run(files, names, model)}",
@@ -112,14 +120,14 @@ def _what(infos: Sequence[DecodingInfo], origin: Origin) -> str:
     )
 
 
-def _facts(info: DecodingInfo, origin: Origin) -> str:
-    model = info.config.model
+def _facts(infos: Sequence[DecodingInfo], origin: Origin) -> str:
+    info, model = infos[0], infos[0].config.model
     most = model.chunk_ms + model.right_context_ms
     rows = [
         ("licence", origin.licence or f"{UNKNOWN}: none was named by `--licence`"),
         ("language", UNKNOWN),
         ("training data", _data(info.corpus)),
-        ("training", _training(info)),
+        ("training", "; ".join(dict.fromkeys(_training(one) for one in infos))),
         ("seed", str(info.seed)),
         ("sound", f"{SAMPLE_RATE:,} Hz, one channel"),
         (
@@ -204,7 +212,9 @@ def _made(infos: Sequence[DecodingInfo], origin: Origin) -> str:
         f"- Exported with {_versions(now)}.",
         f"- Fingerprints of the weights: {fingerprints}.",
     ]
-    commands = training_command(origin.exp_dir) or [f"# the training's command is {UNKNOWN}"]
+    commands: list[str] = []
+    for path in origin.exp_dirs:
+        commands += training_command(path) or [f"# the training's command is {UNKNOWN}"]
     commands += [origin.command or f"# the export's command is {UNKNOWN}"]
     return "\n".join([*lines, "", "```", *commands, "```"])
 

@@ -28,6 +28,7 @@ def pack_transducers(
     path: Path,
     makers: Sequence[Callable[[], tuple[Transducer, DecodingInfo]]],
     values: str = "float32",
+    own_values: bool = False,
 ) -> None:
     """Write sub-networks of a model to one file, where each is called by its ``info.subnet``.
 
@@ -35,6 +36,8 @@ def pack_transducers(
       path: Of the file, which must not exist.
       makers: Give the sub-networks, with plain weights of their own; one is in memory at a time.
       values: ``float32`` or ``int8``.
+      own_values: Whether they may be of several trainings, each with values of its own where it
+        differs from those before it; architecture and symbols are the same.
 
     Raises:
       RecipeError: They do not go into one file, or there is one at ``path``.
@@ -44,10 +47,16 @@ def pack_transducers(
     def states() -> Iterator[tuple[str, dict[str, Tensor]]]:
         for make in makers:
             model, info = make()
-            shared = {"config": info.config.to_dict(), "tokens": list(info.tokens)}
-            if any(meta.setdefault(name, value) != value for name, value in shared.items()):
-                raise OmniError(f"{info.subnet} is of another architecture than those before it")
+            config, tokens = info.config.to_dict(), list(info.tokens)
             about = {name: value for name, value in asdict(info).items() if name not in _OF_ALL}
+            first = meta.setdefault("config", config)
+            if own_values and config != first and config["model"] == first["model"]:
+                about["config"] = config  # of a training of its own
+                config = first
+            if config != first:
+                raise OmniError(f"{info.subnet} is of another architecture than those before it")
+            if meta.setdefault("tokens", tokens) != tokens:
+                raise OmniError(f"{info.subnet} has another vocabulary than those before it")
             meta["transducer"] = describe(model, info.tokens)
             # What is decoded is not bit by bit what the checkpoint gives.
             about["tail"] += f"_packed-{values}"
@@ -57,7 +66,7 @@ def pack_transducers(
 
     try:
         # meta is complete once all sub-networks were given.
-        write_packed(path, _deployed(makers[0]()[0]), states(), values, meta)
+        write_packed(path, _deployed(makers[0]()[0]), states(), values, meta, own_values)
     except (OmniError, OSError) as e:
         raise RecipeError(str(e)) from e
 
@@ -88,15 +97,16 @@ def packed_infos(path: Path) -> list[DecodingInfo]:
 
 
 def _info(file: PackedFile, subnet: str, path: Path) -> DecodingInfo:
-    config = Config.from_dict(file.meta["config"], str(path))
-    return DecodingInfo(config=config, tokens=file.meta["tokens"], **file.meta["infos"][subnet])
+    about = {"config": file.meta["config"], **file.meta["infos"][subnet]}
+    about["config"] = Config.from_dict(about["config"], str(path))
+    return DecodingInfo(tokens=file.meta["tokens"], **about)
 
 
 def load_packed(path: Path, subnet: str) -> tuple[Transducer, DecodingInfo]:
     """A sub-network of a packed file, ready for streaming decoding on the CPU.
 
     Its encoder's states are those of :class:`PackedEmformer`. ``use_packed`` makes it another
-    sub-network of the file.
+    sub-network of the file; a search that goes on is told by its ``model_changed``.
 
     Raises:
       RecipeError: The file is damaged or no such file, or has no such sub-network.

@@ -13,7 +13,9 @@ from typing import Any, BinaryIO
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime.blocks import MAX_COLUMNS, ROWS
 
-VERSION = 1
+#: Versions that are read. The first has no sub-network with values of its own, and whoever reads it
+#: need not know of any.
+VERSIONS = 1, 2
 _MAGIC = b"OMNIPACK"
 # Magic, version, bytes of the JSON text that follows, its CRC-32.
 _START = struct.Struct("<8sIII")
@@ -67,6 +69,11 @@ class Layer:
     def rest_size(self) -> int:
         return self.groups * ROWS * 4 * (2 if self.kind == "int8" else 1)
 
+    @property
+    def form(self) -> tuple:
+        """What another one needs to have to take its place."""
+        return Layer, self.rows, self.cols, self.kind
+
 
 @dataclass
 class Entry:
@@ -76,6 +83,11 @@ class Entry:
     kind: str
     shape: tuple[int, ...]
     section: Section
+
+    @property
+    def form(self) -> tuple:
+        """What another one needs to have to take its place."""
+        return Entry, self.kind, self.shape
 
     @classmethod
     def size(cls, kind: str, shape: tuple[int, ...]) -> int:
@@ -89,8 +101,9 @@ class Header:
     Args:
       size: Bytes of all sections.
       meta: What the maker of the file says about it, as JSON has it.
-      subnets: By name, how many of its bands each layer uses.
+      subnets: By name, how many bands of each layer it uses; 0 of one that is another's.
       layers, tensors: The model's state.
+      own: By sub-network, of which parts it has values of its own, and what these are called.
     """
 
     size: int = 0
@@ -98,6 +111,23 @@ class Header:
     subnets: dict[str, list[int]] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     tensors: list[Entry] = field(default_factory=list)
+    own: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def layers_of(self, subnet: str) -> list[tuple[str, Layer, int]]:
+        """A sub-network's layers: what it calls each, and how many of its bands it uses."""
+        used = zip(self._parts_of(subnet, self.layers), self.subnets[subnet], strict=True)
+        return [(name, layer, number) for (name, layer), number in used if name is not None]
+
+    def tensors_of(self, subnet: str) -> list[tuple[str, Entry]]:
+        """A sub-network's other tensors, and what it calls each."""
+        return [pair for pair in self._parts_of(subnet, self.tensors) if pair[0] is not None]
+
+    def _parts_of(self, subnet: str, parts: list) -> list[tuple[str | None, Any]]:
+        """All parts, with what the sub-network calls them; None those that it does not use."""
+        own = self.own.get(subnet, {})
+        called = {name: None for names in self.own.values() for name in names.values()}
+        called |= {name: None for name in own} | {stored: name for name, stored in own.items()}
+        return [(called.get(part.name, part.name), part) for part in parts]
 
     def encode(self) -> bytes:
         """The header's bytes, filled up so that the sections are aligned."""
@@ -107,13 +137,17 @@ class Header:
         ]
         tensors = [[x.name, x.kind, x.shape, _place(x.section)] for x in self.tensors]
         data = {"size": self.size, "meta": self.meta, "subnets": self.subnets}
+        data |= {"layers": layers, "tensors": tensors}
+        version = 1
+        if self.own:
+            version, data["own"] = 2, self.own
         try:
-            text = json.dumps({**data, "layers": layers, "tensors": tensors}, separators=(",", ":"))
+            text = json.dumps(data, separators=(",", ":"))
         except (TypeError, ValueError) as e:
             raise OmniError(f"meta holds what JSON cannot: {e}") from None
         raw = text.encode()
         raw += b" " * (-(_START.size + len(raw)) % ALIGNMENT)
-        return _START.pack(_MAGIC, VERSION, len(raw), zlib.crc32(raw)) + raw
+        return _START.pack(_MAGIC, version, len(raw), zlib.crc32(raw)) + raw
 
 
 def read_header(file: BinaryIO, size: int) -> tuple[Header, int]:
@@ -126,14 +160,15 @@ def read_header(file: BinaryIO, size: int) -> tuple[Header, int]:
     if len(start) < _START.size or not start.startswith(_MAGIC):
         raise OmniError("it is no packed file")
     _, version, length, checksum = _START.unpack(start)
-    if version != VERSION:
-        raise OmniError(f"it is of version {version}; this program reads version {VERSION}")
+    if version not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise OmniError(f"it is of version {version}; this program reads versions {known}")
     raw = file.read(min(length, size))
     if len(raw) != length or zlib.crc32(raw) != checksum:
         raise OmniError("its header is damaged")
     begin = _START.size + length
     try:
-        header = _decode(json.loads(raw))
+        header = _decode(json.loads(raw, object_pairs_hook=_members), version)
     except (ValueError, KeyError, TypeError, RecursionError) as e:  # OmniError is a ValueError
         raise OmniError(f"its header is impossible: {' '.join(str(e).split())[:200]}") from None
     if begin % ALIGNMENT or header.size != size - begin:
@@ -145,7 +180,14 @@ def _place(section: Section) -> tuple[int, int]:
     return section.offset, section.checksum  # the size follows from what it holds
 
 
-def _decode(data: Any) -> Header:
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise OmniError("two members of it have the same name")
+    return members
+
+
+def _decode(data: Any, version: int) -> Header:
     header = Header(_whole(data["size"]), _typed(data["meta"], dict))
 
     def section(place: Any, size: int) -> Section:
@@ -172,10 +214,40 @@ def _decode(data: Any) -> Header:
         raise OmniError("two of its parts have the same name")
     for name, numbers in _typed(data["subnets"], dict).items():
         pairs = zip(_typed(numbers, list), header.layers, strict=True)
-        header.subnets[name] = [_whole(number, 1, len(layer.bands)) for number, layer in pairs]
+        least = 1 if version == 1 else 0
+        header.subnets[name] = [_whole(number, least, len(layer.bands)) for number, layer in pairs]
     if not header.subnets:
         raise OmniError("it has no sub-network")
+    if version > 1:
+        _decode_own(header, data["own"])
     return header
+
+
+def _decode_own(header: Header, data: Any) -> None:
+    """Read which values are a sub-network's own, and see that each has all parts, and once."""
+    parts = {part.name: part for part in [*header.layers, *header.tensors]}
+    stands_for: dict[str, str] = {}
+    for subnet, names in _typed(data, dict).items():
+        if subnet not in header.subnets:
+            raise OmniError(f"values of {subnet!r:.60}, which is no sub-network")
+        for name, stored in _typed(names, dict).items():
+            for one in (name, _typed(stored, str)):
+                if one not in parts:
+                    raise OmniError(f"values of {one!r:.60}, which is none of its parts")
+            if parts[name].form != parts[stored].form:
+                raise OmniError(f"{stored!r:.60} is of another form than {name!r:.60}")
+            if stands_for.setdefault(stored, name) != name:
+                raise OmniError(f"{stored!r:.60} stands for two parts")
+        header.own[subnet] = names
+    for name in stands_for.values():
+        if name in stands_for:
+            raise OmniError(f"{name!r:.60} stands for a part, and others for it")
+    for subnet, numbers in header.subnets.items():
+        own = header.own.get(subnet, {})
+        for layer, number in zip(header.layers, numbers, strict=True):
+            part = stands_for.get(layer.name, layer.name)
+            if (number > 0) != (own.get(part, part) == layer.name):
+                raise OmniError(f"{subnet!r:.60} uses {number} bands of {layer.name!r:.60}")
 
 
 def _whole(value: Any, least: int = 0, most: int = 2**62) -> int:

@@ -38,6 +38,7 @@ def write_packed(
     states: Iterable[tuple[str, Mapping[str, Tensor]]],
     values: str = "float32",
     meta: Mapping[str, Any] | None = None,
+    own_values: bool = False,
 ) -> None:
     """Write sub-networks of a model to one file; a block that several have is there once.
 
@@ -46,7 +47,7 @@ def write_packed(
 
     Args:
       path: Of the file, which must not exist.
-      model, states, values: See :func:`omni_plugin.runtime.packing.pack`.
+      model, states, values, own_values: See :func:`omni_plugin.runtime.packing.pack`.
       meta: What the reader shall know, in types of JSON.
 
     Raises:
@@ -57,10 +58,10 @@ def write_packed(
         raise OmniError(f"{path} exists; delete it or choose another name")
     if values not in VALUE_TYPES:
         raise OmniError(f"values {values!r} are unknown; known: {', '.join(VALUE_TYPES)}")
-    layers, tensors = pack(model, states, values)
-    body = _Body()
-    header = Header(meta=dict(meta or {}))
-    for name, tensor in tensors.items():
+    packed = pack(model, states, values, own_values)
+    layers, body = packed.layers, _Body()
+    header = Header(meta=dict(meta or {}), own=packed.own)
+    for name, tensor in packed.tensors.items():
         kind, tensor = str(tensor.dtype).removeprefix("torch."), tensor.cpu().contiguous()
         if kind not in TENSOR_TYPES:
             raise OmniError(f"{name}: a tensor of {tensor.dtype} cannot be packed")
@@ -74,8 +75,8 @@ def write_packed(
             for band in layer.bands[number : number + 1]:
                 section = body.add(band.values, band.columns, band.counts)
                 entry.bands.append((len(band.columns), section))
-    subnets = next(iter(layers.values())).numbers
-    header.subnets = {s: [layer.numbers[s] for layer in layers.values()] for s in subnets}
+    for subnet in packed.subnets:
+        header.subnets[subnet] = [layer.numbers.get(subnet, 0) for layer in layers.values()]
     header.size = body.size
     encoded = header.encode()
     with said_of(f"{path}: cannot be written"):
@@ -143,9 +144,8 @@ class PackedFile:
         Raises:
           OmniError: There is no such sub-network.
         """
-        layers = zip(self._header.layers, self._numbers(subnet), strict=True)
-        sections = [entry.section for entry in self._header.tensors]
-        for layer, number in layers:
+        sections = [entry.section for _, entry in self._known(subnet).tensors_of(subnet)]
+        for _, layer, number in self._header.layers_of(subnet):
             sections += [layer.rest, *(section for _, section in layer.bands[:number])]
         return sum(section.size for section in sections)
 
@@ -155,30 +155,36 @@ class PackedFile:
         Raises:
           OmniError: There is no such sub-network, or the file is damaged.
         """
-        layers = list(zip(self._header.layers, self._numbers(subnet), strict=True))
+        layers = self._known(subnet).layers_of(subnet)
         with self._open() as file:
-            return {layer.name: self._matrix(file, layer, number) for layer, number in layers}
+            return {name: self._matrix(file, layer, number) for name, layer, number in layers}
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The model's other tensors, which all sub-networks share.
+    def tensors(self, subnet: str | None = None) -> dict[str, Tensor]:
+        """The other tensors of a sub-network.
+
+        Args:
+          subnet: Its name; None for the first one, whose they are of all sub-networks that have no
+            values of their own.
 
         Raises:
-          OmniError: The file is damaged.
+          OmniError: There is no such sub-network, or the file is damaged.
         """
+        name = self.subnets[0] if subnet is None else subnet
+        entries = self._known(name).tensors_of(name)
         with self._open() as file:
             return {
-                entry.name: self._read(file, entry.section)
+                name: self._read(file, entry.section)
                 .view(getattr(torch, entry.kind))
                 .view(entry.shape)
-                for entry in self._header.tensors
+                for name, entry in entries
             }
 
-    def _numbers(self, subnet: str) -> list[int]:
-        """How many bands of each layer a sub-network uses."""
+    def _known(self, subnet: str) -> Header:
+        """The header, which has a sub-network of this name."""
         if subnet not in self.subnets:
             known = ", ".join(self.subnets)
             raise OmniError(f"{self.path}: no sub-network is called {subnet!r}; known: {known}")
-        return self._header.subnets[subnet]
+        return self._header
 
     def _matrix(self, file: BinaryIO, layer: Layer, number: int) -> BlockMatrix:
         bands = []
@@ -218,7 +224,7 @@ def use_packed(model: nn.Module, file: PackedFile, subnet: str) -> None:
     Raises:
       OmniError: The model is of another make, there is no such sub-network, or the file is damaged.
     """
-    matrices, tensors = file.matrices(subnet), file.tensors()
+    matrices, tensors = file.matrices(subnet), file.tensors(subnet)
     modules = dict(model.named_modules())
     for name, matrix in matrices.items():
         linear = modules.get(name)

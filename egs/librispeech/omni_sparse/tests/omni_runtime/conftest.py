@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runtime.c_library import CLibrary, make
-from tests.support.runtime.transducers import KINDS, Made, pack_kind
+from tests.support.runtime.transducers import KINDS, Made, pack_kind, pack_own
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +24,12 @@ def library(built) -> CLibrary:
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory) -> dict[str, Made]:
-    """A float32 file of each kind, an int8 file, and one of a model that pauses."""
+    """A float32 file of each kind, an int8 file, one of a model that pauses, and such whose
+    sub-networks have values of their own."""
     folder = tmp_path_factory.mktemp("transducers")
     made = {kind: pack_kind(folder / kind, kind) for kind in KINDS}
     made["int8"] = pack_kind(folder / "int8", "demo", "int8")
     made["pausing"] = pack_kind(folder / "pausing", "demo", blank=8.0)
+    made |= {f"own {kind}": pack_own(folder / f"own-{kind}", kind) for kind in ("demo", "conv")}
+    made["own int8"] = pack_own(folder / "own-int8", "demo", "int8")
     return made

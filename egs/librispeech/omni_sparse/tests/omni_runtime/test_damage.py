@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
-import zlib
 from pathlib import Path
 
 import pytest
 
 from omni_plugin.errors import OmniError
-from omni_plugin.runtime import PackedFile, header, write_packed
+from omni_plugin.runtime import PackedFile, write_packed
 from tests.support.runtime.c_library import Refused, make
+from tests.support.runtime.fuzz import forged
 from tests.support.runtime.layers import model as some_model
 
 
@@ -38,18 +37,6 @@ def refused_by_python(path: Path) -> str:
         for subnet in file.subnets:
             file.matrices(subnet)
     return str(error.value)
-
-
-def forged(data: bytes, change) -> bytes:
-    """A copy whose header is another, with a checksum that fits."""
-    magic, version, length, _ = header._START.unpack_from(data)
-    begin = header._START.size
-    text = json.loads(data[begin : begin + length])
-    change(text)
-    raw = json.dumps(text).encode()
-    raw += b" " * (-(begin + len(raw)) % header.ALIGNMENT)
-    start = header._START.pack(magic, version, len(raw), zlib.crc32(raw))
-    return start + raw + data[begin + length :]
 
 
 def test_a_file_cut_anywhere_is_refused_as_python_does(library, tmp_path, data):
@@ -159,7 +146,7 @@ def test_altered_files_touch_no_foreign_memory(tmp_path_factory, packed):
         if "sanitize" not in str(e) and "lasan" not in str(e):
             raise
         pytest.skip("THE COMPILER HAS NO SANITIZERS")
-    for kind in ("tiny", "int8", "conv"):
+    for kind in ("tiny", "int8", "conv", "own demo"):
         command = [folder / "fuzzed" / "omni-fuzz", packed[kind].path, "1000"]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

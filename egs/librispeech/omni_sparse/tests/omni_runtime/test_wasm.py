@@ -30,7 +30,7 @@ def whole(*levels: str, size: int = 5000, **more) -> dict:
 
 
 # What rounds int8 as its unit does is VNNI of x86-64, as of the other dot products.
-@pytest.mark.parametrize("kind", ["demo", "conv", "int8"])
+@pytest.mark.parametrize("kind", ["demo", "conv", "int8", "own demo"])
 @pytest.mark.parametrize("unit, like", [("plain", "plain"), ("simd128", "vnni")])
 def test_it_hears_what_the_native_library_hears(
     unit, like, kind, page, library, packed, tmp_path, monkeypatch

@@ -35,6 +35,7 @@ class Search(ABC):
         self.context_size = int(model.context_size)
         self.num_streams = 0
         self.frames: list[int] = []  # per stream: frames searched since start()
+        self._predicted: torch.Tensor | None = None  # what a search keeps of the decoder's output
 
     def start(self, n: int) -> None:
         """Forget everything and begin `n` new streams (ValueError unless n > 0)."""
@@ -77,6 +78,14 @@ class Search(ABC):
             for i in active:
                 self.frames[i] += end - begin
             begin = end
+
+    def model_changed(self) -> None:
+        """The model has other weights from now on: nothing that the old ones said is used.
+
+        Call it between two blocks, as where a stream goes on with another sub-network. Hypotheses
+        and their scores stay.
+        """
+        self._predicted = None
 
     @abstractmethod
     def _reset(self, n: int) -> None:

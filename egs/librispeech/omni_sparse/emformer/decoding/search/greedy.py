@@ -21,7 +21,7 @@ class GreedySearch(Search):
         self._tokens: list[list[int]] = [[] for _ in range(n)]
         self._emitted_at: list[list[int]] = [[] for _ in range(n)]
         self._context = self._blank_context(n)
-        self._predicted: torch.Tensor | None = None  # (N, J), of each stream's context
+        self._predicted = None  # (N, J), of each stream's context
 
     def _advance(self, block: torch.Tensor, active: list[int]) -> None:
         device = block.device

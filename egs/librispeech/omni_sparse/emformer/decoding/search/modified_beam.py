@@ -67,7 +67,7 @@ class ModifiedBeamSearch(Search):
         self._nodes = torch.arange(n).unsqueeze(1).repeat(1, k)  # (N, K)
         self._last = torch.full((n, k), -1)  # (N, K), index of the last emission
         self._context = torch.tensor(self._blank_context(n)).unsqueeze(1).repeat(1, k, 1)
-        self._predicted: torch.Tensor | None = None  # (N, K, J)
+        self._predicted = None  # (N, K, J)
 
     def _advance(self, block: torch.Tensor, active: list[int]) -> None:
         if self._predicted is None:

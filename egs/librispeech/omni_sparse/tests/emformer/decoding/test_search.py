@@ -286,3 +286,21 @@ def test_a_search_must_be_started():
 def test_an_unknown_method_is_a_clear_error():
     with pytest.raises(RecipeError, match="'beam'.*greedy_search"):
         make_search("beam", ToyTransducer())
+
+
+@pytest.mark.parametrize("name", ["greedy_search", "modified_beam_search"])
+def test_after_a_change_of_the_model_nothing_of_the_old_one_is_used(name):
+    """Each frame is decided by the model that hears it; a beam of one is greedy search."""
+    first, other, enc = ToyTransducer(), ToyTransducer(seed=5), block(n=1)
+    search = make_search(name, first, **({} if name == "greedy_search" else {"beam_size": 1}))
+    search.start(1)
+    search.accept(enc[:, :9], torch.tensor([9]))
+    search.model = other
+    search.model_changed()
+    search.accept(enc[:, 9:], torch.tensor([10]))
+    expected = []
+    for t in range(19):
+        scores = (first if t < 9 else other).log_probs(enc[0, t], expected)
+        best = scores.index(max(scores))
+        expected += [best] if best else []
+    assert search.hypotheses() == [expected]

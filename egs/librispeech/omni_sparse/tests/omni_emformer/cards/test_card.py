@@ -168,6 +168,20 @@ def test_settings_of_a_search_are_told(tmp_path):
     assert "| modified_beam_search (beam_size 4) |" in write(tmp_path)
 
 
+def test_what_further_experiments_tell_is_told_too(tmp_path):
+    """Of a file of several trainings: systems, rates, and how each was trained."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "system.yaml").write_text("name: chain\n")
+    (tmp_path / "more" / "run.sh").write_text("python3 -m omni_emformer.train --level 0.9\n")
+    add_result(tmp_path / "more", "chain", "0.90", 7, weights="def")
+    further = replace(INFO, weights="def", checkpoint="exp/chain-0.90/epoch-5.pt")
+    card = write(tmp_path, [INFO, further], also=[tmp_path / "more"])
+    assert "of the system `dense and chain`" in card and "7.00 [6.00, 8.00]" in card
+    assert "`exp/omni/epoch-6.pt`" in fact(card, "training")
+    assert "`exp/chain-0.90/epoch-5.pt`" in fact(card, "training")
+    assert "python3 -m omni_emformer.train --level 0.9\n" in card
+
+
 def test_a_damaged_system_is_told(tmp_path):
     (tmp_path / "exp").mkdir()
     (tmp_path / "exp" / "system.yaml").write_text("{")

@@ -63,8 +63,8 @@ def test_what_is_no_packed_file_is_told(tmp_path):
 
 
 def test_another_version_is_told(tmp_path, data):
-    altered = data[:8] + struct.pack("<I", 2) + data[12:]
-    assert "of version 2; this program reads version 1" in refused(tmp_path / "m", altered)
+    altered = data[:8] + struct.pack("<I", 3) + data[12:]
+    assert "of version 3; this program reads versions 1 and 2" in refused(tmp_path / "m", altered)
 
 
 def test_random_damage_is_refused_or_changes_nothing():

@@ -20,6 +20,7 @@ import random
 import tempfile
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from omni_plugin.errors import OmniError
 from omni_plugin.runtime import PackedFile, PackedLinear, header, linear, native
-from tests.support.runtime.layers import LEVELS, supernet, write_levels
+from tests.support.runtime.layers import LEVELS, supernet, write_levels, write_own
 
 _ODD = [-1, 0, 1, 2, 7, 8, 9, 63, 64, 65, 255, 65535, 65536, 2**31 - 1, 2**31, 2**63, 10**30]
 _ODD += [None, True, 1.0, "", "int8", "float32", "bool", [], {}, [1, 2], float("nan")]
@@ -60,9 +61,22 @@ def damage(data: bytes, rng: random.Random) -> bytes:
 
 def damage_header(data: bytes, rng: random.Random) -> bytes:
     """A copy in which some values of the header's JSON text are others."""
+    return forged(data, lambda text: _damage(text, rng))
+
+
+def forged(data: bytes, change: Callable[[dict], object]) -> bytes:
+    """A copy whose header's JSON text was changed, with a checksum that fits."""
     magic, version, length, _ = header._START.unpack_from(data)
     begin = header._START.size
     text = json.loads(data[begin : begin + length])
+    change(text)
+    raw = json.dumps(text).encode()
+    raw += b" " * (-(begin + len(raw)) % header.ALIGNMENT)
+    start = header._START.pack(magic, version, len(raw), zlib.crc32(raw))
+    return start + raw + data[begin + length :]
+
+
+def _damage(text: dict, rng: random.Random) -> None:
     for _ in range(rng.choice([1, 1, 2])):
         here = text
         while True:
@@ -77,19 +91,16 @@ def damage_header(data: bytes, rng: random.Random) -> bytes:
             odd = here[key] + rng.choice([-64, -1, 1, 64]) if near else rng.choice(_ODD)
             here[key] = copy.deepcopy(odd)
             break
-    raw = json.dumps(text).encode()
-    raw += b" " * (-(begin + len(raw)) % header.ALIGNMENT)
-    start = header._START.pack(magic, version, len(raw), zlib.crc32(raw))
-    return start + raw + data[begin + length :]
 
 
 def read(path: Path, subnet: int) -> dict[str, Tensor]:
     """What a file holds of a sub-network, by its number; each layer has run on some frames."""
     file, found = PackedFile(path), {}
-    for name, matrix in file.matrices(file.subnets[subnet % len(file.subnets)]).items():
+    called = file.subnets[subnet % len(file.subnets)]
+    for name, matrix in file.matrices(called).items():
         PackedLinear(matrix)(torch.ones(1 + 8 * (subnet % 2), matrix.cols))
         found[name], found[f"{name} bias"] = matrix.dense(), matrix.bias
-    return {**found, **file.tensors()}
+    return {**found, **file.tensors(called)}
 
 
 def main() -> None:
@@ -110,10 +121,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         originals = []
         for values in ("float32", "int8"):
-            net, path = supernet(), Path(folder) / values
-            write_levels(path, net, values=values, meta={"a": "b"})
-            expected = [read(path, number) for number in range(len(LEVELS))]
-            originals.append((path.read_bytes(), expected))
+            path = Path(folder) / values
+            write_levels(path, supernet(), values=values, meta={"a": "b"})
+            own = write_own(Path(folder) / f"own-{values}", values)
+            for made in (path, own):
+                expected = [read(made, number) for number in range(len(LEVELS))]
+                originals.append((made.read_bytes(), expected))
         path = Path(folder) / "damaged"
         for number in range(args.number):
             data, expected = rng.choice(originals)

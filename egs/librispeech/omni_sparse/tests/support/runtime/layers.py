@@ -77,6 +77,26 @@ def write_levels(
     return path
 
 
+def own_states() -> dict[str, dict[str, Tensor]]:
+    """States of three trainings: the second differs from the first in all but the last bias, the
+    third is the second one pruned, with another norm."""
+    net, other = supernet(), supernet()
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in other.model.named_parameters():
+            if name != "4.bias":
+                parameter.add_(torch.randn_like(parameter))
+    states = {"0": net.bake("0"), "0.5": other.bake("0.5"), "0.9": other.bake("0.9")}
+    states["0.9"]["1.weight"] = torch.full((27,), 0.5)
+    return states
+
+
+def write_own(path: Path, values: str = "float32") -> Path:
+    """A packed file of :func:`own_states`."""
+    write_packed(path, model(), own_states().items(), values, {"a": "b"}, own_values=True)
+    return path
+
+
 def run_apart(module: str, *words: str, **environment: str) -> str:
     """Runs a module of the tests in a process of its own, which must not crash; what it says."""
     return run_module(module, *words, OMP_NUM_THREADS="1", **environment).stdout

@@ -74,6 +74,30 @@ def pack_kind(
     return Made(path, models, infos["dense"])
 
 
+def pack_own(path: Path, kind: str, values: str = "float32") -> Made:
+    """A file of one of :data:`KINDS` whose sub-networks are of several trainings.
+
+    ``0.50`` shares nothing with ``dense``; ``0.90`` is that pruned further, with an embedding,
+    norms and a decoder of its own.
+    """
+    config, models, infos = replace(CONFIG.model, **KINDS[kind]), {}, {}
+    for number, (name, level) in enumerate(SUBNETS.items()):
+        torch.manual_seed(min(number, 1))
+        model = _speaking(config, len(TOKENS))
+        if number == 2:
+            with torch.no_grad():
+                for part, parameter in model.named_parameters():
+                    if "decoder" in part or "norm" in part:
+                        parameter.add_(0.2 * torch.randn_like(parameter))
+        net = SuperNet(model, "8x1", include=[r"^encoder\.emformer\."])
+        models[name] = net.baked_model(level).eval()
+        infos[name] = _info(config, name, TOKENS)
+        infos[name].measure(models[name])
+    makers = [lambda name=name: (_copy(models[name]), replace(infos[name])) for name in SUBNETS]
+    pack_transducers(path, makers, values, own_values=True)
+    return Made(path, models, infos["dense"])
+
+
 def _speaking(config: ModelConfig, vocab_size: int) -> Transducer:
     """Random weights, of which the joiner's are such that the sound decides what is said."""
     model = make_model(config, vocab_size).eval()
@@ -154,6 +178,8 @@ def in_pytorch(
         windows = windows_of(models[0], samples)
     for number, features in enumerate(windows):
         model = models[number % len(models)]
+        search.model = model
+        search.model_changed()
         out, states = model.encoder.forward_chunk(torch.as_tensor(features)[None], states)
         outputs.append(out[0])
         search.accept(model.joiner.encoder_proj(out), torch.tensor([out.size(1)]))
