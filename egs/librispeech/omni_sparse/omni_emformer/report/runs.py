@@ -24,6 +24,7 @@ _FIXED = {
     "calibrated": Style("#F0027F", "*"),
     "pruned": Style("#009E73", "D"),
     "chain": Style("#A6761D", "p"),
+    "chain_long": Style("#AA4499", "d"),
     "grown": Style("#332288", "H"),
     "small_dense": Style("#CC79A7", "P"),
     "random_mask": Style("#E69F00", "X"),
