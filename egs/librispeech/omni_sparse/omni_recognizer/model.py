@@ -57,7 +57,8 @@ class Model:
       path: Of the file.
       library: That runs it.
       levels: Its sub-networks, in the order of the file: names such as ``dense`` or ``0.70``, and
-        shares of zeros among the weights of the encoder's layers.
+        shares of zeros among the weights of the encoder's layers, which are below what a name says
+        where some of these are never pruned.
       chunk_seconds: Text comes in steps of so much sound.
       lookahead_seconds: So much more must be there before a chunk is run.
 
