@@ -27,28 +27,44 @@ import numpy as np
 from emformer.errors import RecipeError, run_main
 from emformer.options import Parser
 from omni_emformer.benchmark.timing import cpu_name, ratio
-from omni_emformer.runtime.c_library import LIBRARY
-from omni_emformer.runtime.recognizer import Recognizer
+from omni_recognizer import Model, RecognizerError, load
+from omni_recognizer.library import MADE
+from omni_recognizer.sound import SAMPLE_RATE
 
-_PAGE = LIBRARY.parent / "web"
+_PAGE = MADE.parent / "web"
 _SCRIPT = Path(__file__).with_suffix(".mjs")
 
 
 def native(path: Path, instructions: str, samples: np.ndarray) -> Callable[[int], float]:
     """A function of a level's number to milliseconds of a chunk, by kernels of a name, or best."""
     os.environ["OMNI_INSTRUCTIONS"] = instructions
-    recognizer = Recognizer(path)
-    size = recognizer._ask("chunk_samples")
+    model = _open(path)
+    size, names = round(SAMPLE_RATE * model.chunk_seconds), list(model.levels)
     pieces = [samples[at : at + size] for at in range(0, len(samples) - size + 1, size)]
 
     def run(level: int) -> float:
-        stream = recognizer.stream(recognizer.subnets[level], rules=None)
+        stream = model.stream(names[level], rules=None)
         begin = time.process_time()
         for piece in pieces:
             stream.accept(piece)
         return (time.process_time() - begin) / len(pieces) * 1e3
 
     return run
+
+
+def _open(path: Path) -> Model:
+    try:
+        return load(path)
+    except RecognizerError as e:
+        raise RecipeError(str(e)) from e
+
+
+def _level(model: Model, sparsity: str) -> str:
+    """The name of a level."""
+    try:
+        return model.stream(sparsity).level
+    except RecognizerError as e:
+        raise RecipeError(str(e)) from e
 
 
 @contextmanager
@@ -78,8 +94,9 @@ def main() -> None:
         raise RecipeError("there is no node")
     samples = np.random.default_rng(0).standard_normal(int(16000 * args.seconds)) * 0.05
     samples = samples.astype(np.float32)
-    recognizer = Recognizer(args.model)
-    levels = {name: recognizer.level(name) for name in args.levels}
+    model = _open(args.model)
+    numbers = {name: number for number, name in enumerate(model.levels)}
+    levels = {name: numbers[_level(model, name)] for name in args.levels}
     ways = {"native plain": native(args.model, "plain", samples)}
     ways["native best"] = native(args.model, "", samples)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -101,8 +118,7 @@ def main() -> None:
             shown.append("{:8.2f} ({:.2f}-{:.2f})".format(*ratio(found, other)))
         print(" ".join(shown))
     version = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip()
-    best = recognizer.library.c.omni_instructions().decode()
-    print(f"\n{cpu_name()}, 1 thread, node {version}; best is {best}")
+    print(f"\n{cpu_name()}, 1 thread, node {version}; best is {model.instructions}")
 
 
 if __name__ == "__main__":

@@ -185,6 +185,21 @@ OMNI_API bool omni_stream_save(const omni_stream *stream, void *state, size_t si
    to do harm can change what is heard, and no more. The bytes are read during the call only. */
 OMNI_API omni_stream *omni_stream_restore(omni_model *model, const void *state, size_t size, omni_error *error);
 
+/* ---- Sound files ---- (not in WebAssembly, which has no files) */
+
+typedef struct omni_sound omni_sound;
+
+/* Open a wav file at OMNI_SAMPLE_RATE, 16-bit PCM or 32-bit floating point. "-" is standard input: a wav file, or 16-bit
+   little-endian PCM of one channel. Errors do not name the file. */
+OMNI_API omni_sound *omni_sound_open(const char *path, omni_error *error);
+
+/* Up to `most` samples in [-1, 1], the mean over channels; how many, 0 at the end, -1 if it cannot be read. An incomplete
+   last one is left out. */
+OMNI_API int64_t omni_sound_read(omni_sound *sound, float *samples, size_t most, omni_error *error);
+
+/* NULL is allowed. */
+OMNI_API void omni_sound_close(omni_sound *sound);
+
 /* ---- Looking into a stream ---- */
 
 /* What a chunk was made of. */

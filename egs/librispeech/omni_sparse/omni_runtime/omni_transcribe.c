@@ -2,10 +2,10 @@
  *
  * omni-transcribe: sound to text on the command line.
  */
-#include "wav.h"
+#include "omni_runtime.h"
 
-#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,11 +149,11 @@ static bool print_utterances(printer *p, omni_error *error) {
   return true;
 }
 
-static bool transcribe(printer *p, sound *s, omni_error *error) {
+static bool transcribe(printer *p, omni_sound *sound, omni_error *error) {
   float samples[OMNI_SAMPLE_RATE / 10];
   if (!p->options->no_endpoint && !omni_stream_set_rules(p->stream, &p->options->rules, error)) return false;
-  for (size_t read; (read = sound_read(s, samples, sizeof samples / sizeof *samples));)
-    if (!omni_stream_accept(p->stream, samples, read, error) || !print_utterances(p, error)) return false;
+  for (int64_t read; (read = omni_sound_read(sound, samples, sizeof samples / sizeof *samples, error));)
+    if (read < 0 || !omni_stream_accept(p->stream, samples, (size_t)read, error) || !print_utterances(p, error)) return false;
   p->limit = (double)omni_stream_num_samples(p->stream) / OMNI_SAMPLE_RATE;
   if (!omni_stream_finish(p->stream, error) || !print_utterances(p, error)) return false;
   print_new(p, true);
@@ -170,19 +170,15 @@ static int run(omni_model *model, const options *o) {
     return 1;
   }
   if (o->list) return print_levels(model), 0;
-  const bool is_stdin = !strcmp(o->sound, "-");
-  FILE *file = is_stdin ? stdin : fopen(o->sound, "rb");
-  if (!file) return failed(o->sound, strerror(errno));
-  sound s;
   int status = 1;
   omni_stream *stream = NULL;
-  if (!sound_open(&s, file, is_stdin, &error)) failed(o->sound, error.text);
+  omni_sound *sound = omni_sound_open(o->sound, &error);
+  if (!sound) failed(o->sound, error.text);
   else if (!(stream = omni_stream_open_beam(model, level, (int)o->beam_size, &error))) failed(o->model, error.text);
-  else if (!transcribe(&(printer){model, stream, o, 0, INFINITY}, &s, &error) || ferror(file))
-    failed(o->sound, ferror(file) ? strerror(errno) : error.text);
+  else if (!transcribe(&(printer){model, stream, o, 0, INFINITY}, sound, &error)) failed(o->sound, error.text);
   else status = ferror(stdout) ? failed(NULL, "standard output cannot be written") : 0;
   omni_stream_close(stream);
-  if (!is_stdin) fclose(file);
+  omni_sound_close(sound);
   return status;
 }
 

@@ -1,6 +1,12 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#include "wav.h"
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sound from wav files, and from 16-bit PCM without a header.
+ */
+#include "common.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PCM = 1, FLOATING = 3, EXTENSIBLE = 0xfffe };
@@ -8,7 +14,13 @@ enum { PCM = 1, FLOATING = 3, EXTENSIBLE = 0xfffe };
 /* Sizes from this one on are what writers put there that do not know it yet; others write 0. */
 #define UNKNOWN_SIZE 0x7ffff000u
 
-bool omni_fail(omni_error *error, const char *format, ...);
+struct omni_sound {
+  FILE *file;
+  int channels, bytes; /* bytes of a sample: 2 of whole numbers, 4 of floating point */
+  uint64_t left;       /* bytes of samples; UINT64_MAX where they go on to the end */
+  unsigned char head[12];
+  size_t head_read, head_used; /* what was read ahead, of PCM */
+};
 
 static unsigned number(const unsigned char *at, int bytes) {
   unsigned value = 0;
@@ -16,14 +28,14 @@ static unsigned number(const unsigned char *at, int bytes) {
   return value;
 }
 
-static size_t read_bytes(sound *s, unsigned char *to, size_t size) {
+static size_t read_bytes(omni_sound *s, unsigned char *to, size_t size) {
   size_t done = 0;
   for (; done < size && s->head_used < s->head_read; done++) to[done] = s->head[s->head_used++];
   return done + (done < size ? fread(to + done, 1, size - done, s->file) : 0);
 }
 
 /* What a format chunk tells. */
-static bool read_format(sound *s, const unsigned char *form, size_t size, omni_error *error) {
+static bool read_format(omni_sound *s, const unsigned char *form, size_t size, omni_error *error) {
   unsigned kind = number(form, 2);
   const unsigned channels = number(form + 2, 2), rate = number(form + 4, 4), bits = number(form + 14, 2);
   if (kind == EXTENSIBLE && size >= 26) kind = number(form + 24, 2);
@@ -37,7 +49,7 @@ static bool read_format(sound *s, const unsigned char *form, size_t size, omni_e
   return true;
 }
 
-static bool skip(sound *s, uint64_t size) {
+static bool skip(omni_sound *s, uint64_t size) {
   unsigned char rest[256];
   for (size_t part; size; size -= part) {
     part = size < sizeof rest ? (size_t)size : sizeof rest;
@@ -46,7 +58,7 @@ static bool skip(sound *s, uint64_t size) {
   return true;
 }
 
-static bool read_header(sound *s, omni_error *error) {
+static bool read_header(omni_sound *s, omni_error *error) {
   unsigned char chunk[8], form[40];
   while (read_bytes(s, chunk, 8) == 8) {
     const uint64_t size = number(chunk + 4, 4), padded = size + size % 2; /* chunks begin at even places */
@@ -67,9 +79,11 @@ static bool read_header(sound *s, omni_error *error) {
   return omni_fail(error, "a wav file that ends within its header");
 }
 
-bool sound_open(sound *s, FILE *file, bool may_be_pcm, omni_error *error) {
-  *s = (sound){.file = file, .left = UINT64_MAX};
-  s->head_read = fread(s->head, 1, sizeof s->head, file);
+/* Up to the first sample. */
+static bool begin(omni_sound *s, bool may_be_pcm, omni_error *error) {
+  s->left = UINT64_MAX;
+  s->head_read = fread(s->head, 1, sizeof s->head, s->file);
+  if (ferror(s->file)) return omni_fail(error, "%s", strerror(errno)); /* such as of a folder */
   if (s->head_read == sizeof s->head && !memcmp(s->head, "RIFF", 4) && !memcmp(s->head + 8, "WAVE", 4)) {
     s->head_used = s->head_read;
     return read_header(s, error);
@@ -80,7 +94,18 @@ bool sound_open(sound *s, FILE *file, bool may_be_pcm, omni_error *error) {
   return true;
 }
 
-size_t sound_read(sound *s, float *samples, size_t most) {
+omni_sound *omni_sound_open(const char *path, omni_error *error) {
+  const bool is_stdin = !strcmp(path, "-");
+  omni_sound *s = calloc(1, sizeof *s);
+  if (!s) return omni_no_memory(error), NULL;
+  s->file = is_stdin ? stdin : fopen(path, "rb");
+  if (!s->file) omni_fail(error, "%s", strerror(errno));
+  else if (begin(s, is_stdin, error)) return s;
+  omni_sound_close(s);
+  return NULL;
+}
+
+int64_t omni_sound_read(omni_sound *s, float *samples, size_t most, omni_error *error) {
   unsigned char frame[MOST_CHANNELS * 4];
   const size_t size = (size_t)(s->channels * s->bytes);
   size_t done = 0;
@@ -96,5 +121,11 @@ size_t sound_read(sound *s, float *samples, size_t most) {
     samples[done] = sum / (float)s->channels;
     if (s->left != UINT64_MAX) s->left -= size;
   }
-  return done;
+  if (ferror(s->file)) return omni_fail(error, "%s", strerror(errno)), -1;
+  return (int64_t)done;
+}
+
+void omni_sound_close(omni_sound *s) {
+  if (s && s->file && s->file != stdin) fclose(s->file);
+  free(s);
 }

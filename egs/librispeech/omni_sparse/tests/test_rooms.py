@@ -14,7 +14,8 @@ import pytest
 from tests.support.processes import RECIPE
 
 PAGE = RECIPE.parents[2] / "ARCHITECTURE.md"
-PACKAGES = ("emformer", "omni_emformer", "omni_plugin", "local", "benchmarks", "examples")
+LIBRARIES = ("emformer", "omni_emformer", "omni_plugin", "omni_recognizer")
+PACKAGES = (*LIBRARIES, "local", "benchmarks", "examples")
 MOST_FILES = 20
 
 

@@ -33,7 +33,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import NamedTuple
 
-from omni_emformer.live.transcript import Segment, Transcript
+from omni_emformer.live.transcript import Transcript
 
 _WIDTH = 42  # characters a line, as broadcasters have it
 _SHOWN = 1.0  # seconds that a subtitle stays at least, if the next one leaves room
@@ -50,16 +50,10 @@ def to_object(transcript: Transcript) -> dict:
         "file": transcript.file,
         "seconds": round(transcript.seconds, 3),
         "text": transcript.text,
-        "segments": [_segment(segment) for segment in transcript.segments],
+        "segments": [segment.to_dict() for segment in transcript.segments],
         "model": asdict(transcript.heard),
         "real_time_factor": transcript.real_time_factor,
     }
-
-
-def _segment(segment: Segment) -> dict:
-    times = {"start": segment.start, "end": segment.end}
-    words = [asdict(word) for word in segment.words]
-    return {"text": segment.text, **times, "ended_by": segment.ended_by, "words": words}
 
 
 def to_json(transcript: Transcript) -> str:

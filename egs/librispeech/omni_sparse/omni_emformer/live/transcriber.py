@@ -14,10 +14,11 @@ from torch import Tensor
 from emformer.data.features import SAMPLE_RATE
 from emformer.decoding.model import DecodingInfo
 from emformer.decoding.search import make_search
-from omni_emformer.live.endpoint import END, SILENCES, EndpointRules
+from omni_emformer.live.endpoint import SILENCES, ended_by
 from omni_emformer.live.features import LiveFeatures, silence_after
-from omni_emformer.live.transcript import Segment
 from omni_emformer.live.words import timed_words
+from omni_recognizer.endpoint import END, EndpointRules
+from omni_recognizer.transcript import Segment
 
 
 class Transcriber:
@@ -101,7 +102,8 @@ class Transcriber:
         (length,), (last,) = self._search.frames, self._search.last_frames()
         frame_ms = self.info.config.model.frame_ms
         silence = length - 1 - last
-        by = self._rules.ended_by(length * frame_ms / 1000, silence * frame_ms / 1000, last >= 0)
+        times = length * frame_ms / 1000, silence * frame_ms / 1000
+        by = ended_by(self._rules, *times, is_spoken=last >= 0)
         if by is None:
             return []
         if by in SILENCES:

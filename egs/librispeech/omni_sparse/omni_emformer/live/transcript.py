@@ -3,40 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from omni_emformer.live.words import Word
+from omni_recognizer.transcript import Segment
 
 _TIMED = 0.1  # seconds of sound from which on a factor says something
-
-
-@dataclass(frozen=True)
-class Segment:
-    """An utterance.
-
-    Args:
-      words: One at least.
-      ended_by: ``rule1``, ``rule2`` or ``rule3`` of :class:`~omni_emformer.live.endpoint`, or
-        ``end`` where the sound ends.
-    """
-
-    words: Sequence[Word]
-    ended_by: str
-
-    @property
-    def text(self) -> str:
-        return " ".join(word.text for word in self.words)
-
-    @property
-    def start(self) -> float:
-        """Seconds from the start of the sound, of its first word."""
-        return self.words[0].start
-
-    @property
-    def end(self) -> float:
-        """Seconds, of its last word."""
-        return self.words[-1].end
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from emformer.text import RESERVED, WORD_START
+from omni_recognizer import transcript
 
 
 @dataclass
-class Word:
-    """A word of a transcript; times in seconds from the start of the sound.
+class Word(transcript.Word):
+    """A word of a transcript, with its tokens; times in seconds from the start of the sound.
 
     A token is emitted at an encoder frame, of ``frame_ms`` (four feature frames of 10 ms), and as
     in icefall and sherpa-onnx its time is where that frame begins. The frame itself sees more: its
@@ -30,9 +31,6 @@ class Word:
       timestamps: Where the frame of each begins.
     """
 
-    text: str
-    start: float
-    end: float
     tokens: list[str] = field(default_factory=list)
     timestamps: list[float] = field(default_factory=list)
 

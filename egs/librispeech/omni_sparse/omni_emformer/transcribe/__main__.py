@@ -42,7 +42,6 @@ from emformer.errors import RecipeError, run_main
 from emformer.options import Parser, positive_int, str2bool
 from omni_emformer.export.sherpa import KINDS
 from omni_emformer.live.audio import MICROPHONE, STDIN
-from omni_emformer.live.endpoint import add_endpoint_options, endpoint_rules
 from omni_emformer.live.files import TranscriptFolder
 from omni_emformer.live.formats import FORMATS
 from omni_emformer.live.microphone import sounddevice_or_say
@@ -51,6 +50,7 @@ from omni_emformer.supernet.options import add_system_option, parse_subnet, pars
 from omni_emformer.transcribe.models import RUNTIMES, open_models
 from omni_emformer.transcribe.printing import Results, say
 from omni_emformer.transcribe.session import LIVE, Session
+from omni_recognizer.endpoint import add_endpoint_options, endpoint_rules
 
 _STOPPED = 130  # exit status of what Ctrl-C ended
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from omni_emformer.live.files import TranscriptFolder
 from omni_emformer.live.formats import FORMATS
-from omni_emformer.live.transcript import Segment, Transcript
+from omni_emformer.live.transcript import Transcript
+from omni_recognizer.transcript import Segment
 
 _BACK = "\r\x1b[K"  # to the start of a terminal's line, which becomes empty
 

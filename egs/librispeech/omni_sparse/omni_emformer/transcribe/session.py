@@ -9,8 +9,9 @@ import torch
 
 from omni_emformer.live.audio import MICROPHONE, STDIN, read_audio
 from omni_emformer.live.transcriber import Stream, Transcriber
-from omni_emformer.live.transcript import Heard, Segment, Transcript
+from omni_emformer.live.transcript import Heard, Transcript
 from omni_emformer.transcribe.printing import Growing, Results, say
+from omni_recognizer.transcript import Segment
 
 #: What has no end, or not yet.
 LIVE = STDIN, MICROPHONE

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from omni_emformer.live.endpoint import EndpointRules
 from omni_emformer.live.transcriber import Stream, Transcriber
 from omni_emformer.runtime.model import load_packed
+from omni_recognizer.endpoint import EndpointRules
 from tests.support.runtime.c_library import make
 from tests.support.runtime.transducers import SUBNETS, in_pytorch, sound
 

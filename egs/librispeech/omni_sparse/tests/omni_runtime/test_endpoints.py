@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omni_emformer.live.endpoint import EndpointRules
 from omni_emformer.live.transcriber import Stream, Transcriber
 from omni_emformer.runtime.model import load_packed
+from omni_recognizer.endpoint import EndpointRules
 from tests.support.random_weights import TOKENS
 from tests.support.runtime.c_library import Refused
 from tests.support.runtime.transducers import KINDS, QUICK, SUBNETS, pack_kind, sound

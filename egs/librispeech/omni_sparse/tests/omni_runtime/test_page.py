@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from omni_emformer.runtime.recognizer import Recognizer
+import omni_recognizer
+from omni_recognizer.library import CLibrary
 from tests.support.browser import Browser, served
 from tests.support.runtime.transducers import SUBNETS, sound
 from tests.support.runtime.web import make_page
@@ -33,6 +34,10 @@ def site(tmp_path_factory, packed) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def wav(tmp_path_factory) -> Path:
     return written(tmp_path_factory.mktemp("sound") / "speech.wav", 6.0)
+
+
+def open_native(path: Path, built: Path) -> omni_recognizer.Model:
+    return omni_recognizer.load(path, CLibrary(built / "libomni_runtime.so"))
 
 
 def written(path: Path, seconds: float) -> Path:
@@ -76,14 +81,14 @@ def hear(window: Browser, wav: Path) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["demo", "int8"])
 def test_a_sound_files_text_is_the_native_runtimes(kind, window, site, built, packed, wav):
-    native = Recognizer(packed[kind].path, built / "libomni_runtime.so")
-    if kind == "int8" and native.library.c.omni_instructions() != b"vnni":
+    native = open_native(packed[kind].path, built)
+    if kind == "int8" and native.instructions != "vnni":
         pytest.skip("this processor has no vnni, which rounds int8 as the page does")
     open_model(window, site, packed[kind].path)
     for number, level in enumerate(SUBNETS):
         window.slide("level", number)
-        found, heard = hear(window, wav), native.recognize(sound(6.0), subnet=level)
-        assert found == [" ".join(word.text for word in one.words) for one in heard]
+        found, heard = hear(window, wav), native.transcribe(sound(6.0), level).segments
+        assert found == [one.text for one in heard]
         assert found and window.ask(f"{TEXT}.dataset.level") == level
         blocks = native._ask("level_blocks", number)
         assert window.text("weights").endswith(f", {blocks:,} blocks")
@@ -95,9 +100,9 @@ def test_utterances_are_lines_of_their_own(window, site, built, packed, tmp_path
     """The rule that ends one after 20 s, at the least, has ended one."""
     open_model(window, site, packed["pausing"].path)
     found = hear(window, written(tmp_path / "long.wav", 24.0))
-    native = Recognizer(packed["pausing"].path, built / "libomni_runtime.so")
-    heard = native.recognize(sound(24.0))
-    assert found == [" ".join(word.text for word in one.words) for one in heard]
+    native = open_native(packed["pausing"].path, built)
+    heard = native.transcribe(sound(24.0)).segments
+    assert found == [one.text for one in heard]
     assert len(found) > 1
 
 
@@ -118,9 +123,8 @@ def test_a_sound_is_played_and_heard_to_its_end(window, site, built, packed, tmp
     open_model(window, site, packed["demo"].path)
     window.click("aloud")
     found = hear(window, written(tmp_path / "short.wav", 1.0))
-    native = Recognizer(packed["demo"].path, built / "libomni_runtime.so")
-    (heard,) = native.recognize(sound(1.0), subnet="dense")
-    assert found == [" ".join(word.text for word in heard.words)]
+    native = open_native(packed["demo"].path, built)
+    assert found == [native.transcribe(sound(1.0), "dense").text]
 
 
 def test_a_damaged_file_is_one_clear_line_and_the_page_goes_on(window, site, packed, wav, tmp_path):

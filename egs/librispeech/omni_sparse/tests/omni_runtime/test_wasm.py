@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omni_emformer.live.endpoint import EndpointRules
 from omni_plugin.runtime import PackedFile
+from omni_recognizer.endpoint import EndpointRules
 from tests.support.runtime.c_library import Refused
 from tests.support.runtime.transducers import SUBNETS, sound
 from tests.support.runtime.web import in_node, make_page

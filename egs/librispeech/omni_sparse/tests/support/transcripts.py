@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from omni_emformer.live.transcript import Heard, Segment
+from omni_emformer.live.transcript import Heard
 from omni_emformer.live.words import Word
+from omni_recognizer.transcript import Segment
 
 HEARD = Heard("m.packed", "0.90", 1000, 300, 0.9, "packed", "int8", 5000, 2000)
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three rules that end utterances, and their options."""
-
-import argparse
+"""The three rules that end utterances."""
 
 import pytest
 
-from omni_emformer.live.endpoint import EndpointRules, add_endpoint_options, endpoint_rules
+from omni_emformer.live.endpoint import ended_by
+from omni_recognizer.endpoint import EndpointRules
 
 RULES = EndpointRules()
 
@@ -25,37 +24,4 @@ RULES = EndpointRules()
     ],
 )
 def test_each_rule_holds_from_its_limit_on(length, silence, is_spoken, expected):
-    assert RULES.ended_by(length, silence, is_spoken) == expected
-
-
-def parsed(*words: str):
-    parser = argparse.ArgumentParser()
-    add_endpoint_options(parser)
-    return endpoint_rules(parser.parse_args(words))
-
-
-def test_the_defaults_are_those_of_sherpa_onnx():
-    sherpa_onnx = pytest.importorskip("sherpa_onnx", reason="SHERPA-ONNX IS MISSING")
-    import inspect
-
-    create = sherpa_onnx.OnlineRecognizer.from_transducer
-    theirs = inspect.signature(create).parameters
-    for name, value in vars(parsed()).items():
-        assert theirs[name].default == value
-
-
-def test_an_option_changes_its_rule_only():
-    assert parsed("--rule2-min-trailing-silence", "0.5") == EndpointRules(
-        rule2_min_trailing_silence=0.5
-    )
-
-
-def test_there_may_be_no_rules():
-    assert parsed("--enable-endpoint", "false") is None
-
-
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "long"])
-def test_what_is_no_length_is_refused(value, capsys):
-    with pytest.raises(SystemExit):
-        parsed("--rule3-min-utterance-length", value)
-    assert "expected a number above 0" in capsys.readouterr().err
+    assert ended_by(RULES, length, silence, is_spoken) == expected

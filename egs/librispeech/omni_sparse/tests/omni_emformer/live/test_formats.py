@@ -5,7 +5,8 @@ import json
 import re
 
 from omni_emformer.live import formats
-from omni_emformer.live.transcript import Segment, Transcript
+from omni_emformer.live.transcript import Transcript
+from omni_recognizer.transcript import Segment
 from tests.support.transcripts import HEARD, segment
 
 

@@ -6,8 +6,8 @@ import pickle
 import pytest
 import torch
 
-from omni_emformer.live.endpoint import EndpointRules
 from omni_emformer.live.transcriber import Transcriber
+from omni_recognizer.endpoint import EndpointRules
 from tests.support.scripted_transducer import (
     FRAME,
     ScriptedTransducer,

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from emformer.errors import RecipeError
-from omni_emformer.live.endpoint import EndpointRules
-from omni_emformer.runtime import c_library
+from omni_recognizer import library as c_library
+from omni_recognizer.endpoint import EndpointRules
+from omni_recognizer.errors import RecognizerError
 from tests.support.processes import RECIPE
 from tests.support.runtime.layers import COMPILER
 
@@ -39,7 +39,7 @@ def make(folder: Path, *goals: str, compiler: Sequence[str] = COMPILER, **variab
 
 
 #: What the library says.
-Refused = RecipeError
+Refused = RecognizerError
 
 
 class CLibrary(c_library.CLibrary):

@@ -16,10 +16,10 @@ from emformer.config import Config, ModelConfig, TrainingConfig
 from emformer.decoding.model import DecodingInfo
 from emformer.decoding.search import make_search
 from emformer.model import Transducer, make_model
-from omni_emformer.live.endpoint import EndpointRules
 from omni_emformer.live.features import LiveFeatures, with_silence
 from omni_emformer.runtime.model import pack_transducers
 from omni_plugin import SuperNet
+from omni_recognizer.endpoint import EndpointRules
 from tests.support.random_weights import CONFIG, TOKENS
 
 #: Names of sub-networks, and their levels.

@@ -4,15 +4,45 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from dataclasses import fields
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from emformer.errors import RecipeError
-from omni_emformer.live.endpoint import EndpointRules
+from omni_recognizer.endpoint import EndpointRules
+from omni_recognizer.errors import RecognizerError
 
-#: Where ``make`` in omni_runtime/ puts it.
-LIBRARY = Path(__file__).parents[2] / "omni_runtime" / "build" / "libomni_runtime.so"
+_NAME = "libomni_runtime.so"
+#: Where ``make`` in the recipe's omni_runtime/ puts it.
+MADE = Path(__file__).parents[1] / "omni_runtime" / "build" / _NAME
+
+
+def find_library() -> Path:
+    """The library: beside this file, else as make built it, else of the installed package.
+
+    The last is for who works in the recipe's folder, where Python finds this folder before the
+    package that pip has installed.
+
+    Raises:
+      RecognizerError: There is none.
+    """
+    found = [Path(__file__).with_name(_NAME), MADE]
+    try:
+        installed = metadata.distribution("omni_recognizer")
+        found.append(Path(str(installed.locate_file(f"omni_recognizer/{_NAME}"))))
+    except metadata.PackageNotFoundError:
+        pass
+    for path in found:
+        if path.exists():
+            return path
+    raise RecognizerError(f"there is no {_NAME}; build it by make in omni_runtime")
+
+
+@functools.cache
+def open_library() -> CLibrary:
+    """The one that :func:`find_library` finds, open once a process."""
+    return CLibrary(find_library())
 
 
 class Error(ctypes.Structure):
@@ -87,6 +117,9 @@ _FUNCTIONS = {
     "omni_stream_state_size": (_SIZE, [_POINTER]),
     "omni_stream_save": (ctypes.c_bool, [_POINTER, _POINTER, _SIZE, _POINTER]),
     "omni_stream_restore": (_POINTER, [_POINTER, _POINTER, _SIZE, _POINTER]),
+    "omni_sound_open": (_POINTER, [ctypes.c_char_p, _POINTER]),
+    "omni_sound_read": (ctypes.c_int64, [_POINTER, _POINTER, _SIZE, _POINTER]),
+    "omni_sound_close": (None, [_POINTER]),
     "omni_stream_watch": (None, [_POINTER, WATCHER, _POINTER]),
 }
 
@@ -98,26 +131,26 @@ class CLibrary:
       path: Of libomni_runtime.so.
 
     Raises:
-      RecipeError: There is no such library, or it is an older one.
+      RecognizerError: There is no such library, or it is an older one.
     """
 
-    def __init__(self, path: Path = LIBRARY) -> None:
+    def __init__(self, path: Path) -> None:
         try:
             self.c = ctypes.CDLL(str(path))
             for name, (result, arguments) in _FUNCTIONS.items():
                 function = getattr(self.c, name)
                 function.restype, function.argtypes = result, arguments
         except (OSError, AttributeError) as e:
-            raise RecipeError(f"{e}; build the library by make in omni_runtime") from e
+            raise RecognizerError(f"{e}; build the library anew by make in omni_runtime") from e
 
     def call(self, name: str, *arguments: Any) -> Any:
         """The result of a function that may fail, given its arguments without the last one.
 
         Raises:
-          RecipeError: It failed.
+          RecognizerError: It failed.
         """
         error = Error()
         result = getattr(self.c, name)(*arguments, ctypes.addressof(error))
         if not result:
-            raise RecipeError(error.text.decode(errors="replace"))
+            raise RecognizerError(error.text.decode(errors="replace"))
         return result
