@@ -10,6 +10,7 @@ import re
 import pytest
 
 import omni_plugin
+import omni_recognizer
 from tests.support.processes import RECIPE
 
 NAMES = re.findall(
@@ -32,5 +33,6 @@ def test_a_name_is_importable_and_has_a_docstring(name):
     assert inspect.getdoc(getattr(importlib.import_module(module), own))
 
 
-def test_what_the_package_itself_exports_is_on_the_page():
-    assert {f"omni_plugin.{name}" for name in omni_plugin.__all__} <= set(NAMES)
+@pytest.mark.parametrize("package", [omni_plugin, omni_recognizer], ids=lambda one: one.__name__)
+def test_what_a_package_itself_exports_is_on_the_page(package):
+    assert {f"{package.__name__}.{name}" for name in package.__all__} <= set(NAMES)
