@@ -17,7 +17,7 @@ import soundfile
 
 import omni_plugin
 import omni_recognizer
-from tests.omni_recognizer.conftest import pip_install
+from tests.support.pip_install import pip_install
 from tests.support.processes import RECIPE
 
 BOX = RECIPE / "models" / "commands"

@@ -69,7 +69,8 @@ def checked(exp_dir, tiny_data):
 def said_by_the_page(folder, tiny_data):
     """What docs/deployment.md's lines for sherpa-onnx print of an utterance, and its name."""
     page = (RECIPE.parents[2] / "docs" / "deployment.md").read_text()
-    (lines,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (lines,) = (lines for lines in blocks if "import sherpa_onnx" in lines)
     sound = sorted((tiny_data / "audio" / SPLIT).rglob("*.wav"))[0]
     lines = lines.replace("exp/synthetic/omni/export/0.90", str(folder))
     # In a process of its own, which sherpa-onnx ends where it cannot use a file.
