@@ -62,6 +62,7 @@ def endpoint_rules(args: argparse.Namespace) -> EndpointRules | None:
     return EndpointRules(**{f.name: getattr(args, f.name) for f in fields(EndpointRules)})
 
 
+# The recipe has such readers of words in emformer/options.py; this package goes without the recipe.
 def _is_true(word: str) -> bool:
     try:
         return {"true": True, "false": False}[word.lower()]

@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import soundfile
 
 from omni_recognizer import command, load
 from tests.support.runtime.c_library import make
-from tests.support.runtime.transducers import sound
+from tests.support.runtime.transducers import save_sound, sound
 
 QUICK = "--rule1-min-trailing-silence 0.52 --rule2-min-trailing-silence 0.28".split()
 OPTIONS = [
@@ -30,9 +29,7 @@ OPTIONS = [
 
 @pytest.fixture(scope="module")
 def wav(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("sound") / "s.wav"
-    soundfile.write(path, sound(6.0), 16000, subtype="PCM_16")
-    return path
+    return save_sound(tmp_path_factory.mktemp("sound") / "s.wav", 6.0)
 
 
 @pytest.fixture(scope="module")

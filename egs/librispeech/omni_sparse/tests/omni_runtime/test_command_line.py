@@ -15,7 +15,7 @@ from omni_emformer.live.transcriber import Stream, Transcriber
 from omni_emformer.runtime.model import load_packed
 from omni_recognizer.endpoint import EndpointRules
 from tests.support.runtime.c_library import make
-from tests.support.runtime.transducers import SUBNETS, in_pytorch, sound
+from tests.support.runtime.transducers import SUBNETS, in_pytorch, save_sound, sound
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,7 @@ def tool(built) -> Path:
 
 @pytest.fixture(scope="module")
 def wav(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("sound") / "s.wav"
-    soundfile.write(path, sound(), 16000, subtype="PCM_16")
-    return path
+    return save_sound(tmp_path_factory.mktemp("sound") / "s.wav")
 
 
 def run(tool: Path, *words: object, stdin: bytes = b"") -> str:

@@ -10,12 +10,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import soundfile
 
 from omni_plugin.runtime import native
 from tests.support.runtime.c_library import SOURCES, make
 from tests.support.runtime.layers import COMPILER
-from tests.support.runtime.transducers import SUBNETS, sound
+from tests.support.runtime.transducers import SUBNETS, save_sound, sound
 
 #: Compiler, qemu, its processor, the instruction set that is then used, and the one of x86-64 that
 #: multiplies int8 as it does: activations become bytes where there are dot products of bytes.
@@ -30,9 +29,7 @@ ARM = [
 
 @pytest.fixture(scope="module")
 def wav(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("sound") / "s.wav"
-    soundfile.write(path, sound(1.5), 16000, subtype="PCM_16")
-    return path
+    return save_sound(tmp_path_factory.mktemp("sound") / "s.wav", 1.5)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor
 
@@ -137,6 +138,12 @@ def sound(seconds: float = 3.0, seed: int = 0) -> np.ndarray:
     noise = rng.standard_normal(len(t)) * np.sin(2 * np.pi * 1.7 * t) ** 2
     x = 0.05 * noise + 0.2 * np.sin(2 * np.pi * (200 + 300 * t) * t)
     return (np.round(x * 32768).clip(-32768, 32767) / 32768).astype(np.float32)
+
+
+def save_sound(path: Path, seconds: float = 3.0) -> Path:
+    """:func:`sound` as a wav file of 16 bits."""
+    soundfile.write(path, sound(seconds), 16000, subtype="PCM_16")
+    return path
 
 
 class Reference(NamedTuple):
