@@ -41,39 +41,72 @@ bool mel_filters_make(mel_filters *filters, int64_t num_bins, double low, double
   return true;
 }
 
-/* Fourier transform in place, by Cooley and Tukey's algorithm; x is in bit-reversed order. */
-static void transform(const mel_filters *filters, double re[FFT_SIZE], double im[FFT_SIZE]) {
-  for (int half = 1; half < FFT_SIZE; half *= 2)
-    for (int begin = 0; begin < FFT_SIZE; begin += 2 * half)
-      for (int k = 0; k < half; k++) {
-        const int a = begin + k, b = a + half, angle = k * (FFT_SIZE / 2 / half);
-        const double c = filters->cosine[angle], s = filters->sine[angle];
-        const double r = re[b] * c - im[b] * s, i = re[b] * s + im[b] * c;
-        re[b] = re[a] - r, im[b] = im[a] - i;
-        re[a] += r, im[a] += i;
-      }
+/* Complex numbers, half as many as there are real ones to be transformed. */
+typedef struct {
+  double re[FFT_BINS], im[FFT_BINS];
+} spectrum;
+
+/* A pass of Stockham's transform of radix 4: `number` interleaved transforms of `size` numbers each to four times as many
+   of a quarter of the size. The order of numbers comes out right of itself. */
+static void pass(const mel_filters *filters, const spectrum *x, spectrum *y, int size, int number) {
+  const int quarter = size / 4 * number;
+  for (int p = 0; p < size / 4; p++) {
+    const double c1 = filters->cosine[p * (FFT_SIZE / size)], s1 = filters->sine[p * (FFT_SIZE / size)];
+    const double c2 = c1 * c1 - s1 * s1, s2 = 2 * c1 * s1, c3 = c1 * c2 - s1 * s2, s3 = c1 * s2 + s1 * c2;
+    const double *ar = x->re + p * number, *ai = x->im + p * number;
+    double *yr = y->re + 4 * p * number, *yi = y->im + 4 * p * number;
+    for (int q = 0; q < number; q++) {
+      const double *r = ar + q, *i = ai + q;
+      const double sum_r = r[0] + r[2 * quarter], sum_i = i[0] + i[2 * quarter];
+      const double diff_r = r[0] - r[2 * quarter], diff_i = i[0] - i[2 * quarter];
+      const double odd_sum_r = r[quarter] + r[3 * quarter], odd_sum_i = i[quarter] + i[3 * quarter];
+      const double odd_diff_r = r[quarter] - r[3 * quarter], odd_diff_i = i[quarter] - i[3 * quarter];
+      const double r1 = diff_r + odd_diff_i, i1 = diff_i - odd_diff_r;
+      const double r2 = sum_r - odd_sum_r, i2 = sum_i - odd_sum_i;
+      const double r3 = diff_r - odd_diff_i, i3 = diff_i + odd_diff_r;
+      yr[q] = sum_r + odd_sum_r, yi[q] = sum_i + odd_sum_i;
+      yr[q + number] = r1 * c1 - i1 * s1, yi[q + number] = r1 * s1 + i1 * c1;
+      yr[q + 2 * number] = r2 * c2 - i2 * s2, yi[q + 2 * number] = r2 * s2 + i2 * c2;
+      yr[q + 3 * number] = r3 * c3 - i3 * s3, yi[q + 3 * number] = r3 * s3 + i3 * c3;
+    }
+  }
+}
+
+/* Energies of FFT_SIZE real numbers, of which the even ones are x->re and the odd ones x->im: their transforms are the
+   even and the odd part of one transform. x is overwritten. */
+static void energies_of(const mel_filters *filters, spectrum *x, double energies[FFT_BINS]) {
+  spectrum other;
+  pass(filters, x, &other, 256, 1);
+  pass(filters, &other, x, 64, 4);
+  pass(filters, x, &other, 16, 16);
+  pass(filters, &other, x, 4, 64);
+  energies[0] = (x->re[0] + x->im[0]) * (x->re[0] + x->im[0]);
+  for (int k = 1; k < FFT_BINS; k++) {
+    const double r = x->re[k], i = x->im[k], mirror_r = x->re[FFT_BINS - k], mirror_i = x->im[FFT_BINS - k];
+    const double even_r = r + mirror_r, even_i = i - mirror_i, odd_r = i + mirror_i, odd_i = mirror_r - r;
+    const double c = filters->cosine[k], s = filters->sine[k];
+    const double re = even_r + odd_r * c - odd_i * s, im = even_i + odd_r * s + odd_i * c;
+    energies[k] = 0.25 * (re * re + im * im);
+  }
 }
 
 static void features_of(const mel_filters *filters, const float samples[FRAME_LENGTH], float *out) {
-  double re[FFT_SIZE] = {0}, im[FFT_SIZE] = {0}, mean = 0;
+  spectrum x = {{0}, {0}};
+  double energies[FFT_BINS], mean = 0;
   for (int i = 0; i < FRAME_LENGTH; i++) mean += samples[i];
   mean /= FRAME_LENGTH;
-  for (int i = 0, reversed = 0; i < FFT_SIZE; i++) {
-    if (i < FRAME_LENGTH) {
-      const double before = samples[i ? i - 1 : 0] - mean;
-      re[reversed] = (samples[i] - mean - PREEMPHASIS * before) * filters->window[i];
-    }
-    int bit = FFT_SIZE / 2; /* to i + 1, in bits that are read backwards */
-    for (; reversed & bit; bit /= 2) reversed -= bit;
-    reversed += bit;
+  double before = samples[0] - mean;
+  for (int i = 0; i < FRAME_LENGTH; i++) {
+    const double now = samples[i] - mean;
+    (i % 2 ? x.im : x.re)[i / 2] = (now - PREEMPHASIS * before) * filters->window[i];
+    before = now;
   }
-  transform(filters, re, im);
+  energies_of(filters, &x, energies);
   const float *weight = filters->weights;
   for (int bin = 0; bin < filters->num_bins; bin++) {
     double energy = 0;
-    for (int i = filters->first[bin], end = i + filters->count[bin]; i < end; i++)
-      energy += *weight++ * (re[i] * re[i] + im[i] * im[i]);
-    out[bin] = (float)log(energy > filters->floor ? energy : filters->floor);
+    for (int i = filters->first[bin], end = i + filters->count[bin]; i < end; i++) energy += *weight++ * energies[i];
+    out[bin] = logf(energy > filters->floor ? (float)energy : filters->floor);
   }
 }
 

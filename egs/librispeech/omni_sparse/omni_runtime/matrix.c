@@ -101,6 +101,7 @@ static bool read_rest(const packed_file *file, const packed_layer *layer, omni_a
   if (!bias || !scales) return omni_no_memory(error);
   memcpy(bias, rest, rows * sizeof *bias);
   for (uint64_t r = 0; r < rows; r++) scales[r] = layer->bytes ? rest[rows + r] : 1.0f;
+  packed_section_done(file, &layer->rest);
   out->bias = bias;
   out->scales = scales;
   return true;
@@ -122,6 +123,7 @@ bool matrix_of_bands(const packed_file *file, const packed_layer *layer, int64_t
   unsigned char *values = omni_take(arena, total, BLOCK_ROWS * (layer->bytes ? 1 : sizeof(float)));
   if (!columns || !values) return omni_no_memory(error);
   if (!merge(layer, bands, readers, starts, columns, values, error)) return false;
+  for (int64_t i = 0; i < bands; i++) packed_section_done(file, &layer->bands[i].place);
   if (group == 4) group_bytes(layer, starts, (int8_t *)values, sums);
   out->starts = starts;
   out->columns = columns;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _DEFAULT_SOURCE /* madvise */
 #include "packed_file.h"
 
 #include "checksum.h"
@@ -334,6 +335,18 @@ const void *packed_section(const packed_file *file, const section *place, omni_e
   return data;
 }
 
+void packed_section_done(const packed_file *file, const section *place) {
+#ifdef MADV_DONTNEED
+  if (!file->map) return;
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t first = (uintptr_t)(file->data + file->begin + place->offset), begin = first / page * page;
+  /* What else is on its pages is read anew when it is wanted. */
+  madvise((void *)begin, (size_t)(first - begin + place->size), MADV_DONTNEED);
+#else
+  (void)file, (void)place;
+#endif
+}
+
 int64_t packed_find_layer(const packed_file *file, int64_t subnet, const char *name, int64_t rows, int64_t cols,
                           omni_error *error) {
   const int64_t found = part_of(file, &file->subnets[subnet], name);
@@ -355,5 +368,7 @@ const float *packed_floats(packed_file *file, int64_t subnet, const char *name, 
   if (!data) return NULL;
   float *copy = omni_take(&file->arena, count, sizeof *copy);
   if (!copy) return omni_no_memory(error), NULL;
-  return tensor->copy = memcpy(copy, data, count * sizeof *copy);
+  tensor->copy = memcpy(copy, data, count * sizeof *copy);
+  packed_section_done(file, &tensor->place);
+  return tensor->copy;
 }

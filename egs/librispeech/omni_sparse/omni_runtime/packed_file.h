@@ -81,6 +81,9 @@ void packed_file_close(packed_file *file);
 /* The bytes of a section; NULL if they are damaged. */
 const void *packed_section(const packed_file *file, const section *place, omni_error *error);
 
+/* The section was copied: of a mapped file its pages may leave memory, until it is read again. */
+void packed_section_done(const packed_file *file, const section *place);
+
 /* The number of a sub-network's layer; -1 if it has none of this name and shape. */
 int64_t packed_find_layer(const packed_file *file, int64_t subnet, const char *name, int64_t rows, int64_t cols,
                           omni_error *error);

@@ -9,7 +9,8 @@ bool search_open(search *s, const omni_model *model, int beam_size, omni_arena *
   if (beam_size < 1 || beam_size > MOST_HYPOTHESES)
     return omni_fail(error, "a beam of %d hypotheses; it can be 1 to %d", beam_size, MOST_HYPOTHESES);
   const uint64_t beam = (uint64_t)beam_size, dim = (uint64_t)c->joiner_dim, vocab = (uint64_t)c->vocab;
-  if (beam * (3 * dim + vocab) > MOST_FLOATS) return omni_fail(error, "a beam of %d needs more than 256 MiB", beam_size);
+  const uint64_t joined = beam_size > 1 ? beam : GREEDY_FRAMES;
+  if (2 * beam * dim + joined * (dim + vocab) > MOST_FLOATS) return omni_fail(error, "a beam of %d needs more than 256 MiB", beam_size);
   s->beam_size = beam_size;
   s->hypotheses = omni_take(arena, beam, sizeof *s->hypotheses);
   s->next = omni_take(arena, beam, sizeof *s->next);
@@ -17,8 +18,8 @@ bool search_open(search *s, const omni_model *model, int beam_size, omni_arena *
   s->next_predicted = omni_take(arena, beam * dim, sizeof(float));
   s->embedded = omni_take(arena, (uint64_t)(c->context * c->decoder_dim), sizeof(float));
   s->decoded = omni_take(arena, (uint64_t)c->decoder_dim, sizeof(float));
-  s->joined = omni_take(arena, beam * dim, sizeof(float));
-  s->logits = omni_take(arena, beam * vocab, sizeof(float));
+  s->joined = omni_take(arena, joined * dim, sizeof(float));
+  s->logits = omni_take(arena, joined * vocab, sizeof(float));
   s->chosen = omni_take(arena, beam, sizeof *s->chosen);
   if (!s->hypotheses || !s->next || !s->predicted || !s->next_predicted || !s->embedded || !s->decoded || !s->joined ||
       !s->logits || !s->chosen)
@@ -125,14 +126,50 @@ static bool extend(search *s, const omni_model *model, const extension *by, hypo
   return made->last != NOTHING;
 }
 
+/* What the joiner makes of a frame and a prediction, up to its last layer. */
+static void join(const float *encoder, const float *predicted, float *joined, int64_t dim) {
+  for (int64_t j = 0; j < dim; j++) joined[j] = tanhf(encoder[j] + predicted[j]);
+}
+
+/* Make all predictions, unless they are there; false if there is no memory. */
+static bool predict_all(search *s, const omni_model *model, const model_level *level) {
+  for (int i = 0; i < s->num_hypotheses && !s->is_predicted; i++)
+    if (!predict(s, model, level, s->hypotheses[i].context, s->predicted + i * model->config.joiner_dim)) return false;
+  return s->is_predicted = true;
+}
+
+/* Greedy search of frames of the projected encoder output, together as far as nothing is said; how many there were, 0 if
+   there is no memory. */
+static int64_t search_greedily(search *s, const omni_model *model, const model_level *level, const float *encoder,
+                               int64_t num_frames) {
+  const int64_t dim = model->config.joiner_dim, vocab = model->config.vocab;
+  hypothesis *one = s->hypotheses;
+  if (num_frames > GREEDY_FRAMES) num_frames = GREEDY_FRAMES;
+  for (int64_t t = 0; t < num_frames; t++) join(encoder + t * dim, s->predicted, s->joined + t * dim, dim);
+  if (model->kernels->linear(&level->output, s->joined, s->logits, (long)num_frames)) return 0;
+  for (int64_t t = 0; t < num_frames; t++) {
+    const float *logits = s->logits + t * vocab;
+    int32_t best = 0;
+    for (int32_t token = 1; token < (int32_t)vocab; token++)
+      if (logits[token] > logits[best]) best = token;
+    if (best == model->blank) {
+      s->num_frames++;
+      continue;
+    }
+    const extension by = {0, 0, best};
+    const int32_t before = one->last;
+    if (!extend(s, model, &by, one) || !predict(s, model, level, one->context, s->predicted)) return 0;
+    emission_drop(&s->pool, before);
+    s->num_frames++;
+    return t + 1;
+  }
+  return num_frames;
+}
+
 /* A frame of the projected encoder output; false if there is no memory. */
 static bool search_frame(search *s, const omni_model *model, const model_level *level, const float *encoder) {
   const int64_t dim = model->config.joiner_dim, vocab = model->config.vocab;
-  for (int i = 0; i < s->num_hypotheses && !s->is_predicted; i++)
-    if (!predict(s, model, level, s->hypotheses[i].context, s->predicted + i * dim)) return false;
-  s->is_predicted = true;
-  for (int i = 0; i < s->num_hypotheses; i++)
-    for (int64_t j = 0; j < dim; j++) s->joined[i * dim + j] = tanhf(encoder[j] + s->predicted[i * dim + j]);
+  for (int i = 0; i < s->num_hypotheses; i++) join(encoder, s->predicted + i * dim, s->joined + i * dim, dim);
   if (model->kernels->linear(&level->output, s->joined, s->logits, s->num_hypotheses)) return false;
   const int chosen = choose(s, vocab);
   int number = 0;
@@ -183,7 +220,10 @@ bool search_show(search *s, const omni_model *model) {
 
 bool search_accept(search *s, const omni_model *model, const model_level *level, const float *encoder,
                    int64_t num_frames, omni_error *error) {
-  for (int64_t t = 0; t < num_frames; t++, encoder += model->config.joiner_dim)
-    if (!search_frame(s, model, level, encoder)) return omni_no_memory(error);
+  if (!predict_all(s, model, level)) return omni_no_memory(error);
+  for (int64_t t = 0, n; t < num_frames; t += n, encoder += n * model->config.joiner_dim) {
+    n = s->beam_size > 1 ? search_frame(s, model, level, encoder) : search_greedily(s, model, level, encoder, num_frames - t);
+    if (!n) return omni_no_memory(error);
+  }
   return search_show(s, model) || omni_no_memory(error);
 }

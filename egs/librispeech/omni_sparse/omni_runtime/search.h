@@ -9,6 +9,7 @@
 #include "transcript.h"
 
 #define MOST_HYPOTHESES 64
+#define GREEDY_FRAMES 8 /* that the joiner is run on at once, as if nothing were said in them */
 
 typedef struct {
   double score; /* log-probability; stays 0 of a search with one hypothesis */
@@ -32,7 +33,8 @@ typedef struct {
   transcript best; /* of the best hypothesis, after each call of search_accept */
   int32_t followed; /* emission that it ends with, which it holds */
   int64_t begin, num_frames; /* of the utterance, and searched so far; both from the stream's beginning */
-  /* Work space: [context][decoder_dim], [decoder_dim], [beam_size][joiner_dim], [beam_size][vocab], [beam_size]. */
+  /* Work space: [context][decoder_dim], [decoder_dim], [n][joiner_dim], [n][vocab], [beam_size], where n is beam_size or,
+     of greedy search, GREEDY_FRAMES. */
   float *embedded, *decoded, *joined, *logits;
   extension *chosen;
 } search;
