@@ -25,6 +25,17 @@ while recognizer.is_ready(stream):
 print(recognizer.get_result(stream))
 ```"""
 
+_PYTHON = """\
+From Python, without PyTorch, by a package that a clone of omni_sparse has
+(`pip install egs/librispeech/omni_sparse/omni_recognizer`):
+
+```python
+import omni_recognizer
+
+model = omni_recognizer.load("{path}")
+print(model.transcribe("sound.wav"{level}).text)
+```"""
+
 _SCRIPT = """\
 By PyTorch (or libtorch), without the recipe. `features` are {window} frames of log-mel energies,
 of shape `(1, {window}, 80)`; the next call takes those from {chunk} frames later on:
@@ -70,8 +81,11 @@ def _packed(name: str, subnets: Sequence[str]) -> str:
         "Without Python, in `egs/librispeech/omni_sparse/omni_runtime` of omni_sparse:\n\n"
         f"```\nmake\nbuild/omni-transcribe {words}\n```"
     )
+    level = f", {subnets[-1]!r}" if choice else ""
+    from_python = _PYTHON.format(path=path, level=level.replace("'", '"'))
     live = "`mic` in place of the sound file listens"
-    return f"{without}\n\n{_transcribe(path, choice, f'where FOLDER is that of this file; {live}')}"
+    recipe = _transcribe(path, choice, f"where FOLDER is that of this file; {live}")
+    return f"{from_python}\n\n{without}\n\n{recipe}"
 
 
 def _transcribe(path: str, choice: Sequence[str], note: str) -> str:

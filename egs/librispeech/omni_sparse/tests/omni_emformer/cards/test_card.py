@@ -213,6 +213,10 @@ def test_rows_of_a_table_have_as_many_cells_as_its_head(tmp_path):
     ("name", "words"),
     [
         ("encoder.onnx", "import numpy, sherpa_onnx, soundfile"),
+        (
+            "m.packed",
+            'model = omni_recognizer.load("FOLDER/m.packed")\nprint(model.transcribe("sound.wav")',
+        ),
         ("m.packed", "build/omni-transcribe FOLDER/m.packed sound.wav\n"),
         ("m.packed", "omni_emformer.transcribe --model FOLDER/m.packed sound.wav\n"),
         ("epoch-1.pt", "omni_emformer.transcribe --model FOLDER sound.wav\n"),
@@ -226,6 +230,7 @@ def test_each_kind_of_file_has_its_lines_and_no_other(name, words):
 
 def test_of_several_sub_networks_one_is_chosen():
     found = how_to_run(["m.packed"], ["dense", "0.90"], MODEL)
+    assert 'model.transcribe("sound.wav", "0.90").text' in found
     assert "omni-transcribe FOLDER/m.packed sound.wav --subnet 0.90\n" in found
     assert "--model FOLDER/m.packed --subnet 0.90 sound.wav\n" in found
 
