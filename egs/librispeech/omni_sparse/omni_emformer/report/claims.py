@@ -91,11 +91,13 @@ def together(verdicts: Iterable[str]) -> str:
     return REPRODUCED if found == {REPRODUCED} else NOISE
 
 
-# Of a system, against another one: what is claimed, and how it is judged.
+# Of a system, against another one: what is claimed, and how it is judged. Chains are not published.
 _CLAIMS: list[tuple[str, str, str, Callable[[Interval], str]]] = [
     ("omni", "pruned", "better than models pruned one by one (2 to 6.6 %)", is_better),
     ("omni", "small_dense", "better than small dense models", is_better),
     ("omni", "random_mask", "better than random masks: ranking matters", is_better),
+    ("chain", "pruned", "(ours) better than models pruned one by one", is_better),
+    ("chain_long", "pruned", "(ours) better than models pruned one by one", is_better),
     ("dsnn", "pruned", "on par with models pruned one by one", is_on_par),
     ("simple_top_k", "dense", "its full size is on par with dense", is_on_par),
     ("simple_top_k", "shallow", "on par with dense models of fewer layers", is_on_par),

@@ -37,7 +37,7 @@ def claims(tmp_path):
     def make(**systems: dict[str, int]) -> Claims:
         folders = []
         for name, errors in {"dense": {"dense": 4}, **systems}.items():
-            alone = name in ("pruned", "small_dense", "shallow")
+            alone = name in ("pruned", "small_dense", "shallow", "chain", "chain_long")
             for seed in range(3):
                 for subnet, wrong in errors.items():
                     level = f"-{subnet}" if alone else ""
@@ -93,6 +93,14 @@ def test_omni_against_models_pruned_one_by_one(claims, omni, said):
     pruned = dict.fromkeys(LEVELS, 10 if omni != 9 else 9)
     found = claims(omni={"dense": 4, **dict.fromkeys(LEVELS, omni)}, pruned=pruned)
     assert verdict(found, "pruned one by one") == said
+
+
+@pytest.mark.parametrize("system", ["chain", "chain_long"])
+@pytest.mark.parametrize(("errors", "said"), [(4, REPRODUCED), (10, NOISE), (16, NOT)])
+def test_a_chain_against_models_pruned_one_by_one(claims, system, errors, said):
+    pruned = dict.fromkeys(LEVELS, 10)
+    found = claims(**{system: dict.fromkeys(LEVELS, errors)}, pruned=pruned)
+    assert verdict(found, "(ours) better than models pruned one by one") == said
 
 
 def test_a_difference_is_relative_and_of_the_mean_over_the_sizes(claims):
