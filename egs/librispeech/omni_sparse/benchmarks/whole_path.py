@@ -45,16 +45,14 @@ _SYMBOLS = 1 / 8  # of the frames
 _MOST_TIME, _MOST_BYTES = 1.1, 1.2
 _SECONDS = 8  # of noise
 
+# Without torch, whose memory would hide what a file takes.
 _MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np
+from omni_emformer.benchmark.resident import reset_peak, resident
 from omni_recognizer.library import CLibrary
 from omni_recognizer import load
-
-def resident(name):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(x for x in lines if x.startswith(name + ":")).split()[1])
 
 def run(path):
     stream = load(path, library).stream(rules=None)
@@ -64,9 +62,9 @@ def run(path):
 
 path, library = sys.argv[1], CLibrary(Path(sys.argv[2]))
 samples = np.full(16000, 0.05, np.float32)
-small = run("models/commands")
+small = run("models/commands")  # stays open, so that its memory is not used again
 before = resident("VmRSS")
-Path("/proc/self/clear_refs").write_text("5")
+reset_peak()
 run(path)
 print(resident("VmHWM") - before)
 """
@@ -153,6 +151,7 @@ def in_c(path: Path, samples: np.ndarray) -> Callable[[], object]:
 
 
 def measure(args: argparse.Namespace, folder: Path) -> list[dict]:
+    """A row of figures for each type of values and sparsity; files are made in the folder."""
     samples = 0.05 * np.random.default_rng(0).standard_normal(_SECONDS * SAMPLE_RATE)
     samples = samples.astype(np.float32)
     torch.manual_seed(0)
@@ -168,11 +167,7 @@ def measure(args: argparse.Namespace, folder: Path) -> list[dict]:
             calls[values, level, "Python"] = in_python(path, name, samples)
             calls[values, level, "C"] = in_c(path, samples)
     times = interleave(calls, args.rounds)
-    frame = model.config.frame_ms / 1000
-    print(
-        f"{'':12} {'encoder':>8} {'Python':>8} {'C':>8}  {'C / encoder':>18} {'C / Python':>18} "
-        f"{'bytes':>12} {'memory / bytes':>14} {'symbols a frame':>15}"
-    )
+    print(_HEAD)
     rows = []
     for (values, level), path in paths.items():
         of = {kind: times[values, level, kind] for kind in ("encoder", "Python", "C")}
@@ -183,19 +178,27 @@ def measure(args: argparse.Namespace, folder: Path) -> list[dict]:
         row["memory"] = memory_of(path, find_library())
         stream = load(path).stream(rules=None)
         stream.accept(samples)
-        row["symbols_a_frame"] = len(stream.words) / (_SECONDS / frame)
-        shares = [
-            "{:6.2f} [{:.2f}, {:.2f}]".format(*row[f"c_of_{x}"]) for x in ("encoder", "python")
-        ]
-        print(
-            f"{values:7} {level:4.2f} {row['encoder_ms']:8.3f} {row['Python_ms']:8.3f} "
-            f"{row['C_ms']:8.3f}  {shares[0]:>18} {shares[1]:>18} {row['bytes']:12,} "
-            f"{row['memory'] / row['bytes']:14.2f} {row['symbols_a_frame']:15.2f}",
-            flush=True,
-        )
+        row["symbols_a_frame"] = len(stream.words) / (1000 * _SECONDS / model.config.frame_ms)
         rows.append(row)
+        print(_line(row), flush=True)
     print(f"wanted: C / encoder <= {_MOST_TIME}, memory / bytes <= {_MOST_BYTES}")
     return rows
+
+
+_HEAD = (
+    f"{'':12} {'encoder':>8} {'Python':>8} {'C':>8}  {'C / encoder':>18} {'C / Python':>18} "
+    f"{'bytes':>12} {'memory / bytes':>14} {'symbols a frame':>15}"
+)
+
+
+def _line(row: dict) -> str:
+    """A row as it is printed; times are in ms."""
+    shares = ["{:6.2f} [{:.2f}, {:.2f}]".format(*row[f"c_of_{x}"]) for x in ("encoder", "python")]
+    return (
+        f"{row['values']:7} {row['sparsity']:4.2f} {row['encoder_ms']:8.3f} "
+        f"{row['Python_ms']:8.3f} {row['C_ms']:8.3f}  {shares[0]:>18} {shares[1]:>18} "
+        f"{row['bytes']:12,} {row['memory'] / row['bytes']:14.2f} {row['symbols_a_frame']:15.2f}"
+    )
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ bool search_open(search *s, const omni_model *model, int beam_size, omni_arena *
     return omni_fail(error, "a beam of %d hypotheses; it can be 1 to %d", beam_size, MOST_HYPOTHESES);
   const uint64_t beam = (uint64_t)beam_size, dim = (uint64_t)c->joiner_dim, vocab = (uint64_t)c->vocab;
   const uint64_t joined = beam_size > 1 ? beam : GREEDY_FRAMES;
-  if (2 * beam * dim + joined * (dim + vocab) > MOST_FLOATS) return omni_fail(error, "a beam of %d needs more than 256 MiB", beam_size);
+  if (2 * beam * dim + joined * (dim + vocab) > MOST_FLOATS)
+    return omni_fail(error, "a beam of %d needs more than 256 MiB", beam_size);
   s->beam_size = beam_size;
   s->hypotheses = omni_take(arena, beam, sizeof *s->hypotheses);
   s->next = omni_take(arena, beam, sizeof *s->next);
@@ -88,8 +89,7 @@ static int choose(search *s, int64_t vocab) {
   int count = 0;
   for (int32_t i = 0; i < s->num_hypotheses; i++) {
     const float *logits = s->logits + i * vocab;
-    /* Of one hypothesis all are less by the same. */
-    const double before = s->beam_size > 1 ? s->hypotheses[i].score - log_sum_exp(logits, vocab) : 0;
+    const double before = s->hypotheses[i].score - log_sum_exp(logits, vocab);
     for (int32_t token = 0; token < (int32_t)vocab; token++) {
       const double score = before + logits[token];
       if (count == s->beam_size && !(score > chosen[count - 1].score)) continue;
@@ -114,7 +114,7 @@ static bool merge(const search *s, int number, const hypothesis *found) {
 /* Make an extension the next hypothesis of a number; whether there is memory. A symbol that is emitted is *emitted. */
 static bool extend(search *s, const omni_model *model, const extension *by, hypothesis *made) {
   *made = s->hypotheses[by->source];
-  made->score = s->beam_size > 1 ? by->score : 0;
+  made->score = by->score;
   if (by->token == model->blank) {
     emission_hold(&s->pool, made->last);
     return true;
@@ -152,16 +152,15 @@ static int64_t search_greedily(search *s, const omni_model *model, const model_l
     int32_t best = 0;
     for (int32_t token = 1; token < (int32_t)vocab; token++)
       if (logits[token] > logits[best]) best = token;
-    if (best == model->blank) {
-      s->num_frames++;
-      continue;
+    const bool is_said = best != model->blank;
+    if (is_said) {
+      const extension by = {.token = best};
+      const int32_t before = one->last;
+      if (!extend(s, model, &by, one) || !predict(s, model, level, one->context, s->predicted)) return 0;
+      emission_drop(&s->pool, before);
     }
-    const extension by = {0, 0, best};
-    const int32_t before = one->last;
-    if (!extend(s, model, &by, one) || !predict(s, model, level, one->context, s->predicted)) return 0;
-    emission_drop(&s->pool, before);
     s->num_frames++;
-    return t + 1;
+    if (is_said) return t + 1;
   }
   return num_frames;
 }
@@ -222,7 +221,8 @@ bool search_accept(search *s, const omni_model *model, const model_level *level,
                    int64_t num_frames, omni_error *error) {
   if (!predict_all(s, model, level)) return omni_no_memory(error);
   for (int64_t t = 0, n; t < num_frames; t += n, encoder += n * model->config.joiner_dim) {
-    n = s->beam_size > 1 ? search_frame(s, model, level, encoder) : search_greedily(s, model, level, encoder, num_frames - t);
+    n = s->beam_size > 1 ? search_frame(s, model, level, encoder)
+                         : search_greedily(s, model, level, encoder, num_frames - t);
     if (!n) return omni_no_memory(error);
   }
   return search_show(s, model) || omni_no_memory(error);

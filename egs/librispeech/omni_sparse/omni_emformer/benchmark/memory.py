@@ -15,10 +15,9 @@ import torch
 
 from emformer.data.features import SAMPLE_RATE
 from emformer.errors import RecipeError
+from omni_emformer.benchmark.resident import is_told, reset_peak, resident
 from omni_emformer.benchmark.ways import WAYS
 from omni_emformer.export.sherpa import child_environment
-
-_STATUS, _PEAK_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_memory(folder: Path, way: str) -> int | None:
@@ -29,7 +28,7 @@ def peak_memory(folder: Path, way: str) -> int | None:
     Raises:
       RecipeError: The process failed.
     """
-    if not _PEAK_RESET.exists():
+    if not is_told():
         return None
     command = [sys.executable, "-m", "omni_emformer.benchmark.memory", str(folder), way]
     env = child_environment()
@@ -40,20 +39,15 @@ def peak_memory(folder: Path, way: str) -> int | None:
     return int(done.stdout)
 
 
-def _resident(name: str) -> int:
-    (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
-    return 1024 * int(line.split()[1])
-
-
 def main() -> None:
     folder, way = Path(sys.argv[1]), sys.argv[2]
     torch.set_num_threads(1)
     noise = np.random.default_rng(0).standard_normal(5 * SAMPLE_RATE).astype(np.float32)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     run = WAYS[way](folder)
-    _PEAK_RESET.write_text("5")  # loading may take more for a moment
+    reset_peak()  # loading may take more for a moment
     run(0.1 * noise)
-    print(_resident("VmHWM") - before)
+    print(resident("VmHWM") - before)
 
 
 if __name__ == "__main__":

@@ -81,8 +81,8 @@ def _packed(name: str, subnets: Sequence[str]) -> str:
         "Without Python, in `egs/librispeech/omni_sparse/omni_runtime` of omni_sparse:\n\n"
         f"```\nmake\nbuild/omni-transcribe {words}\n```"
     )
-    level = f", {subnets[-1]!r}" if choice else ""
-    from_python = _PYTHON.format(path=path, level=level.replace("'", '"'))
+    level = f', "{subnets[-1]}"' if choice else ""
+    from_python = _PYTHON.format(path=path, level=level)
     live = "`mic` in place of the sound file listens"
     recipe = _transcribe(path, choice, f"where FOLDER is that of this file; {live}")
     return f"{from_python}\n\n{without}\n\n{recipe}"

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a file takes in memory. Linux tells it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,10 +8,11 @@ import torch
 from benchmarks.whole_path import memory_of, pack
 from emformer.config import load_config
 from emformer.model import make_model
+from omni_emformer.benchmark.resident import is_told
 from tests.support.processes import RECIPE
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system is not Linux")
+@pytest.mark.skipif(not is_told(), reason="the system does not tell")
 def test_a_file_and_the_level_that_is_run_are_not_in_memory_twice(built, tmp_path, monkeypatch):
     monkeypatch.chdir(RECIPE)
     path, config = tmp_path / "demo.packed", "conf/demo.yaml"
