@@ -22,10 +22,11 @@ from torch import Tensor
 
 from emformer.decoding import options as decode_options
 from emformer.encoder import States
+from emformer.experiment.description import cpu_name
 from emformer.model import Transducer
 from emformer.options import Parser
 from emformer.scoring.results import DENSE
-from omni_emformer.benchmark.timing import cpu_name, interleave, report
+from omni_emformer.benchmark.timing import interleave, report
 from omni_emformer.supernet.layer_subnets import LayerSubnets
 
 

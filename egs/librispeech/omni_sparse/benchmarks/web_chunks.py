@@ -25,8 +25,9 @@ from subprocess import PIPE
 import numpy as np
 
 from emformer.errors import RecipeError, run_main
+from emformer.experiment.description import cpu_name
 from emformer.options import Parser
-from omni_emformer.benchmark.timing import cpu_name, ratio
+from omni_emformer.benchmark.timing import ratio
 from omni_recognizer import Model, RecognizerError, load
 from omni_recognizer.library import MADE
 from omni_recognizer.sound import SAMPLE_RATE

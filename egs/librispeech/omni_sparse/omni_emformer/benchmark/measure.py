@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from emformer.data.asr_datamodule import AsrDataModule
-from emformer.experiment.description import package_versions
+from emformer.experiment.description import cpu_name, package_versions
 from omni_emformer.benchmark.files import file_sizes
 from omni_emformer.benchmark.memory import peak_memory
-from omni_emformer.benchmark.timing import cpu_name, ratio
+from omni_emformer.benchmark.timing import ratio
 from omni_emformer.benchmark.ways import WAYS, Times, interleave
 from omni_emformer.benchmark.wers import find_wers
 from omni_emformer.export.info import read_info

@@ -7,7 +7,6 @@ import argparse
 import inspect
 import io
 import json
-import platform
 import random
 import statistics
 import time
@@ -19,6 +18,7 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
+from emformer.experiment.description import cpu_name
 from emformer.options import Parser
 from omni_plugin import SuperNet
 
@@ -45,16 +45,6 @@ def parse_chunk(text: str) -> tuple[int, int]:
     """Segment and right context in frames."""
     segment, right = text.split("+")
     return int(segment), int(right)
-
-
-def cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def pruned_copy(model: nn.Module, level: float) -> nn.Module:

@@ -55,3 +55,12 @@ def test_no_or_a_damaged_script_has_no_command(tmp_path, content):
     if content is not None:
         (tmp_path / "run.sh").write_text(content)
     assert training_command(tmp_path) == []
+
+
+def test_what_chooses_the_kernels_is_told_and_set_again(tmp_path, config, monkeypatch):
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
+    monkeypatch.delenv("MKL_CBWR", raising=False)
+    describe_experiment(tmp_path, config)
+    found = read_environment(tmp_path)
+    assert found["MKL_DEBUG_CPU_TYPE"] == "5" and found["CPU"] and "MKL_CBWR" not in found
+    assert "export MKL_DEBUG_CPU_TYPE=5\n" in (tmp_path / "run.sh").read_text()
