@@ -135,7 +135,7 @@ def _chunks(samples: np.ndarray, size: int) -> Iterator[np.ndarray]:
 def in_python(path: Path, level: str, samples: np.ndarray) -> Callable[[], object]:
     """A chunk of a stream from samples to text in Python."""
     model, info = load_packed(path, level)
-    stream = Stream([Transcriber(model, info)])
+    stream = Stream(Transcriber(model, info))
     chunks = _chunks(samples, model.chunk_frames * FRAME_SHIFT_MS * SAMPLE_RATE // 1000)
     stream.accept(samples)
     return lambda: stream.accept(next(chunks))

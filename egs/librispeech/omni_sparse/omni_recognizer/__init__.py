@@ -9,7 +9,8 @@
 from omni_recognizer.endpoint import EndpointRules
 from omni_recognizer.errors import RecognizerError
 from omni_recognizer.model import Model, Stream, load
-from omni_recognizer.transcript import Segment, Transcript, Word
+from omni_recognizer.transcript import Segment, Transcript
+from omni_recognizer.words import Word
 
 __version__ = "0.1.0"
 

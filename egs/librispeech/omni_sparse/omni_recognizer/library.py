@@ -10,33 +10,43 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from omni_recognizer.compiling import NAME, CompilerError, compiled_library
 from omni_recognizer.endpoint import EndpointRules
 from omni_recognizer.errors import RecognizerError
 
-_NAME = "libomni_runtime.so"
 #: Where ``make`` in the recipe's omni_runtime/ puts it.
-MADE = Path(__file__).parents[1] / "omni_runtime" / "build" / _NAME
+MADE = Path(__file__).parents[1] / "omni_runtime" / "build" / NAME
 
 
 def find_library() -> Path:
-    """The library: beside this file, else as make built it, else of the installed package.
+    """The library: beside this file, else of the recipe's sources, else of the installed package.
 
-    The last is for who works in the recipe's folder, where Python finds this folder before the
-    package that pip has installed.
+    The last two are for who works in the recipe's folder, where Python finds this folder before
+    the package that pip has installed. The sources are compiled once for each state of them.
 
     Raises:
       RecognizerError: There is none.
     """
-    found = [Path(__file__).with_name(_NAME), MADE]
+    beside = Path(__file__).with_name(NAME)
+    if beside.exists():
+        return beside
+    why = "its sources are not here"
+    try:
+        compiled = compiled_library()
+        if compiled is not None:
+            return compiled
+    except (CompilerError, OSError) as e:
+        why = str(e)
+    found = [MADE]
     try:
         installed = metadata.distribution("omni_recognizer")
-        found.append(Path(str(installed.locate_file(f"omni_recognizer/{_NAME}"))))
+        found.append(Path(str(installed.locate_file(f"omni_recognizer/{NAME}"))))
     except metadata.PackageNotFoundError:
         pass
     for path in found:
         if path.exists():
             return path
-    raise RecognizerError(f"there is no {_NAME}; build it by make in omni_runtime")
+    raise RecognizerError(f"there is no {NAME}, and it cannot be compiled: {why}")
 
 
 @functools.cache

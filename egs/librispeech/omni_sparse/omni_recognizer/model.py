@@ -18,7 +18,8 @@ from omni_recognizer.endpoint import END, EndpointRules
 from omni_recognizer.errors import RecognizerError
 from omni_recognizer.library import CLibrary, Rules, open_library
 from omni_recognizer.sound import SAMPLE_RATE, as_samples, read_sound
-from omni_recognizer.transcript import Segment, Transcript, Word
+from omni_recognizer.transcript import Segment, Transcript
+from omni_recognizer.words import Word, timed_words
 
 _SUFFIX = ".packed"
 _RULES = EndpointRules()
@@ -77,6 +78,8 @@ class Model:
         }
         self.chunk_seconds: float = self._ask("chunk_samples") / SAMPLE_RATE
         self.lookahead_seconds: float = self._ask("lookahead_samples") / SAMPLE_RATE
+        numbers = range(self._ask("num_tokens"))
+        self._tokens = [self._ask("token", i).decode() for i in numbers]
         self._frame_ms = round(1000 * self._ask("frame_seconds"))
 
     def __repr__(self) -> str:
@@ -248,17 +251,6 @@ class Stream:
 
     def _words(self, limit: float = math.inf) -> list[Word]:
         """Those of the utterance; none is after so many seconds, in the silence of the end."""
-        text: bytes = self._ask("text")
-        frame = self._model._frame_ms
-
-        def seconds(frames: int) -> float:
-            return min(frames * frame / 1000, limit)
-
-        return [
-            Word(
-                text[one.begin : one.end].decode(),
-                seconds(one.first_frame),
-                seconds(one.last_frame + 1),
-            )
-            for one in self._ask("words")[: self._ask("num_words")]
-        ]
+        number, model = self._ask("num_tokens"), self._model
+        tokens = [model._tokens[i] for i in self._ask("tokens")[:number]]
+        return timed_words(tokens, self._ask("frames")[:number], model._frame_ms, limit)

@@ -7,20 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-
-@dataclass
-class Word:
-    """A word; times in seconds from the start of the sound, in steps of an encoder frame.
-
-    Args:
-      text: As the model spells it.
-      start: Where the frame of its first symbol begins.
-      end: Where the frame of its last symbol ends.
-    """
-
-    text: str
-    start: float
-    end: float
+from omni_recognizer.words import Word
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ static bool put_word(transcript *t, int64_t frame) {
 }
 
 /* Append what a symbol spells: the mark of a word's beginning, and spaces, end a word. As the symbol of that mark alone
-   begins the word which the next one spells, so does its frame; as ../omni_emformer/live/words.py. */
+   begins the word which the next one spells, so does its frame; as ../omni_recognizer/words.py. */
 static bool spell(transcript *t, const char *token, int64_t frame) {
   static const char begins[] = "\xe2\x96\x81"; /* U+2581, of sentencepiece */
   while (*token) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ from emformer.decoding.model import DecodingInfo
 from emformer.decoding.search import make_search
 from omni_emformer.live.endpoint import SILENCES, ended_by
 from omni_emformer.live.features import LiveFeatures, silence_after
-from omni_emformer.live.words import timed_words
 from omni_recognizer.endpoint import END, EndpointRules
 from omni_recognizer.transcript import Segment
+from omni_recognizer.words import timed_words
 
 
 class Transcriber:
@@ -124,50 +124,53 @@ class Transcriber:
 
 
 class Stream:
-    """One stream of sound to one or several transcribers.
+    """One stream of sound to a transcriber.
 
     Args:
-      transcribers: Of models with the same chunks.
+      transcriber: Which begins anew.
 
     Attributes:
       seconds: Of sound so far.
+      spent: Seconds of processor time of this thread.
     """
 
-    def __init__(self, transcribers: Sequence[Transcriber]) -> None:
-        self.transcribers = transcribers
+    def __init__(self, transcriber: Transcriber) -> None:
+        self._transcriber = transcriber
         self._features, self._samples, self._spent = LiveFeatures(), 0, 0.0
-        for one in transcribers:
-            one.start()
+        transcriber.start()
 
     @property
     def seconds(self) -> float:
         return self._samples / SAMPLE_RATE
 
-    def spent(self, one: Transcriber) -> float:
-        """Seconds of processor time for features and one of the transcribers."""
-        return self._spent + one.seconds
+    @property
+    def spent(self) -> float:
+        return self._spent + self._transcriber.seconds
 
-    def accept(self, samples: np.ndarray) -> list[list[Segment]]:
+    @property
+    def text(self) -> str:
+        """What the utterance that goes on says so far."""
+        return self._transcriber.text
+
+    def accept(self, samples: np.ndarray) -> list[Segment]:
         """Take samples at 16 kHz of shape ``(num_samples,)``.
 
         Returns:
-          Of each transcriber the utterances that ended.
+          The utterances that ended.
         """
         self._samples += len(samples)
         return self._run(samples)
 
-    def finish(self) -> list[list[Segment]]:
+    def finish(self) -> list[Segment]:
         """Run the last chunks; returns the last utterances as :meth:`accept` does."""
         if not self._samples:
-            return [[] for _ in self.transcribers]
-        for one in self.transcribers:
-            one.limit = self.seconds
-        silence = silence_after(self._samples, self.transcribers[0].info.config.model)
-        last = zip(self._run(silence), self.transcribers, strict=True)
-        return [ended + one.finish() for ended, one in last]
+            return []
+        self._transcriber.limit = self.seconds
+        silence = silence_after(self._samples, self._transcriber.info.config.model)
+        return self._run(silence) + self._transcriber.finish()
 
-    def _run(self, samples: np.ndarray) -> list[list[Segment]]:
+    def _run(self, samples: np.ndarray) -> list[Segment]:
         start = time.thread_time()
         frames = self._features.accept(samples)
         self._spent += time.thread_time() - start
-        return [one.accept(frames) for one in self.transcribers]
+        return self._transcriber.accept(frames)

@@ -93,7 +93,23 @@ def packed_infos(path: Path) -> list[DecodingInfo]:
     Raises:
       RecipeError: The file is damaged or no such file, or of no transducer.
     """
-    return [_info(PackedFile(path), name, path) for name in packed_subnets(path)]
+    return [packed_info(path, name) for name in packed_subnets(path)]
+
+
+def packed_info(path: Path, subnet: str) -> DecodingInfo:
+    """What a packed file tells of a sub-network.
+
+    Raises:
+      RecipeError: As :func:`load_packed`.
+    """
+    try:
+        file = PackedFile(path)
+        file.bytes_of(subnet)
+        return _info(file, subnet, path)
+    except OmniError as e:
+        raise RecipeError(str(e)) from e
+    except (AttributeError, KeyError, TypeError) as e:
+        raise _of_no_transducer(path) from e
 
 
 def _info(file: PackedFile, subnet: str, path: Path) -> DecodingInfo:

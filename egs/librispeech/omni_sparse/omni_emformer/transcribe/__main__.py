@@ -28,6 +28,7 @@ makes no difference to time and memory that a second of it takes.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,6 @@ from omni_emformer.live.audio import MICROPHONE, STDIN
 from omni_emformer.live.files import TranscriptFolder
 from omni_emformer.live.formats import FORMATS
 from omni_emformer.live.microphone import sounddevice_or_say
-from omni_emformer.live.transcriber import Transcriber
 from omni_emformer.supernet.options import add_system_option, parse_subnet, parse_subnets
 from omni_emformer.transcribe.models import RUNTIMES, open_models
 from omni_emformer.transcribe.printing import Results, say
@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(str(one.heard))
     rules = endpoint_rules(args)
     session = Session(
-        [Transcriber(one.model, one.info, args.method, rules) for one in loaded],
+        [functools.partial(one.start, args.method, rules) for one in loaded],
         [one.heard for one in loaded],
         Results(args.format, folder, len(args.audio) > 1, bool(several)),
     )

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +17,17 @@ from emformer.scoring.results import DENSE
 from omni_emformer.export.info import INFO, read_info, write_info
 from omni_emformer.export.onnx_export import write_onnx
 from omni_emformer.export.onnx_model import OnnxTransducer, load_onnx
+from omni_emformer.live.packed import PackedStream
+from omni_emformer.live.transcriber import Stream, Transcriber
 from omni_emformer.live.transcript import Heard
-from omni_emformer.runtime.model import load_packed, pack_transducers, packed_subnets
+from omni_emformer.runtime.model import pack_transducers, packed_info, packed_subnets
 from omni_emformer.supernet.layer_subnets import subnet_name
 from omni_emformer.supernet.options import open_subnets
 from omni_plugin.runtime import PackedFile
+from omni_recognizer import EndpointRules, RecognizerError, load
 
 RUNTIMES = ("packed", "torch", "onnx")
 _SUFFIX = ".packed"
-Model = Transducer | OnnxTransducer
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,11 @@ class Loaded:
     """A sub-network in a runtime.
 
     Args:
-      model: What streaming decoding asks of a transducer.
-      info: Of the model.
+      start: Begins a stream, given a method of search and rules for the ends of utterances.
       heard: What transcripts tell of it.
     """
 
-    model: Model
-    info: DecodingInfo
+    start: Callable[[str, EndpointRules | None], Stream | PackedStream]
     heard: Heard
 
 
@@ -128,12 +129,24 @@ def _name(subnet: float | str) -> str:
 
 
 def _open_one(path: Path, subnet: str, values: str | None, called: str) -> Loaded:
-    model, info = load_packed(path, subnet)
-    file = PackedFile(path)
+    info, file = packed_info(path, subnet), PackedFile(path)
     if values not in (None, file.values):
         raise RecipeError(f"--values {values}: {path} was packed as {file.values}")
     sizes = {"file_bytes": file.size, "subnet_bytes": file.bytes_of(subnet)}
-    return Loaded(model, info, _heard(info, called, "packed", file.values, **sizes))
+    try:
+        model = load(path)
+    except RecognizerError as e:
+        raise RecipeError(str(e)) from e
+    heard = _heard(info, called, "packed", file.values, **sizes)
+    return Loaded(functools.partial(PackedStream, model, subnet), heard)
+
+
+def _in_python(model: Transducer | OnnxTransducer, info: DecodingInfo, heard: Heard) -> Loaded:
+    @functools.cache
+    def transcriber(method: str, rules: EndpointRules | None) -> Transcriber:
+        return Transcriber(model, info, method, rules)
+
+    return Loaded(lambda method, rules: Stream(transcriber(method, rules)), heard)
 
 
 def open_experiment(
@@ -169,7 +182,7 @@ def _convert(
     if runtime == "torch":
         if values != "float32":
             raise RecipeError(f"--values {values}: --runtime torch has float32 only")
-        return Loaded(model, info, _heard(info, called, runtime, values))
+        return _in_python(model, info, _heard(info, called, runtime, values))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if runtime == "packed":
@@ -178,7 +191,7 @@ def _convert(
         write_onnx(model, info, folder, int8=values == "int8")
         write_info(folder, info)
         loaded, _ = load_onnx(folder, values)
-        return Loaded(loaded, info, _heard(info, called, runtime, values))
+        return _in_python(loaded, info, _heard(info, called, runtime, values))
 
 
 def _heard(info: DecodingInfo, called: str, runtime: str, values: str, **sizes: int) -> Heard:

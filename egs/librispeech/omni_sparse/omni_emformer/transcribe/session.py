@@ -3,25 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
+from collections.abc import Callable, Sequence
 
 from omni_emformer.live.audio import MICROPHONE, STDIN, read_audio
-from omni_emformer.live.transcriber import Stream, Transcriber
+from omni_emformer.live.packed import PackedStream
+from omni_emformer.live.transcriber import Stream
 from omni_emformer.live.transcript import Heard, Transcript
 from omni_emformer.transcribe.printing import Growing, Results, say
 from omni_recognizer.transcript import Segment
 
 #: What has no end, or not yet.
 LIVE = STDIN, MICROPHONE
+StreamMaker = Callable[[], Stream | PackedStream]
 
 
 class Session:
     """Transcribes sounds.
 
     Args:
-      transcribers: Of models with the same chunks.
+      starts: Begin a stream of each sub-network.
       heard: What transcripts tell of each.
       results: Takes what was said.
 
@@ -31,10 +31,10 @@ class Session:
     """
 
     def __init__(
-        self, transcribers: Sequence[Transcriber], heard: Sequence[Heard], results: Results
+        self, starts: Sequence[StreamMaker], heard: Sequence[Heard], results: Results
     ) -> None:
-        self._transcribers, self._heard, self._results = transcribers, heard, results
-        self.seconds, self.spent = 0.0, [0.0] * len(transcribers)
+        self._starts, self._heard, self._results = starts, heard, results
+        self.seconds, self.spent = 0.0, [0.0] * len(starts)
 
     def hear(self, name: str, rate: int, partial: bool | None = None) -> None:
         """Transcribe a sound; Ctrl-C ends one that is live, and goes on up to the caller else.
@@ -46,27 +46,26 @@ class Session:
         Raises:
           RecipeError: It cannot be read, or its transcript cannot be written.
         """
-        stream = Stream(self._transcribers)
+        streams = [start() for start in self._starts]
         transcripts = [Transcript(name, heard) for heard in self._heard]
         shown = name in LIVE if partial is None else partial
         growing = Growing([heard.subnet for heard in self._heard]) if shown else None
         try:
             for samples in read_audio(name, rate):
-                self._take(transcripts, stream.accept(samples), growing)
+                self._take(transcripts, [one.accept(samples) for one in streams], growing)
                 if growing is not None:
-                    growing.show(stream.seconds, [one.text for one in self._transcribers])
+                    growing.show(streams[0].seconds, [one.text for one in streams])
         except KeyboardInterrupt:
             if name not in LIVE:
                 raise
         finally:
             if growing is not None:
                 growing.clear()
-        self._take(transcripts, stream.finish(), growing)
-        self.seconds += stream.seconds
-        for number, transcript in enumerate(transcripts):
-            transcript.seconds = stream.seconds
-            transcript.spent = stream.spent(self._transcribers[number])
-            self.spent[number] += transcript.spent
+        self._take(transcripts, [one.finish() for one in streams], growing)
+        self.seconds += streams[0].seconds
+        for number, (transcript, stream) in enumerate(zip(transcripts, streams, strict=True)):
+            transcript.seconds, transcript.spent = stream.seconds, stream.spent
+            self.spent[number] += stream.spent
             self._results.finish(transcript)
 
     def _take(
@@ -89,6 +88,6 @@ class Session:
             total = Transcript("", heard, seconds=self.seconds, spent=spent)
             factor = total.real_time_factor
             say(
-                f"{heard.subnet}: {self.seconds:.2f} s of sound, {torch.get_num_threads()} thread, "
+                f"{heard.subnet}: {self.seconds:.2f} s of sound, 1 thread, "
                 f"real-time factor {'-' if factor is None else f'{factor:.4f}'}"
             )

@@ -43,8 +43,20 @@ def test_a_library_that_is_not_there_is_told(tmp_path):
         CLibrary(tmp_path / "libomni_runtime.so")
 
 
-def test_without_any_library_one_is_told_to_make_it(monkeypatch, tmp_path):
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """Neither a library nor a compiler."""
     monkeypatch.setattr("omni_recognizer.library.__file__", str(tmp_path / "library.py"))
-    monkeypatch.setattr("omni_recognizer.library.MADE", tmp_path / "none.so")
-    with pytest.raises(RecognizerError, match="there is no libomni_runtime.so; build it by make"):
+    monkeypatch.setattr("omni_recognizer.library.MADE", tmp_path / "made.so")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CC", str(tmp_path / "none"))
+
+
+def test_without_any_library_or_compiler_one_is_told_what_to_install(bare):
+    with pytest.raises(RecognizerError, match="cannot be compiled: there is no C compiler .*gcc"):
         find_library()
+
+
+def test_without_a_compiler_what_make_has_built_is_taken(bare, tmp_path):
+    (tmp_path / "made.so").touch()
+    assert find_library() == tmp_path / "made.so"

@@ -96,8 +96,8 @@ def test_an_utterance_is_a_line(tool, packed, tmp_path):
     words = [f"--{name.replace('_', '-')}={value}" for name, value in rules.items()]
     words = [part for word in words for part in word.split("=")]
     transcriber = Transcriber(*load_packed(path, "0.50"), "greedy_search", EndpointRules(**rules))
-    stream = Stream([transcriber])
-    segments = stream.accept(samples)[0] + stream.finish()[0]
+    stream = Stream(transcriber)
+    segments = stream.accept(samples) + stream.finish()
     found = run(tool, path, tmp_path / "s.wav", "--sparsity", "0.5", *words)
     assert found.splitlines() == [segment.text for segment in segments]
     assert len(segments) > 3

@@ -19,8 +19,8 @@ METHODS = {"greedy_search": 1, "modified_beam_search": 4}
 def in_python(path, subnet, method, rules, samples):
     """The transcriber's utterances: words with their times, and the rules that ended them."""
     one = Transcriber(*load_packed(path, subnet), method, rules)
-    stream = Stream([one])
-    segments = stream.accept(samples)[0] + stream.finish()[0]
+    stream = Stream(one)
+    segments = stream.accept(samples) + stream.finish()
     return [
         ([(w.text, w.start, w.end) for w in segment.words], segment.ended_by)
         for segment in segments

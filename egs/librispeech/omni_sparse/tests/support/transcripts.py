@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from omni_emformer.live.transcript import Heard
-from omni_emformer.live.words import Word
 from omni_recognizer.transcript import Segment
+from omni_recognizer.words import Word
 
 HEARD = Heard("m.packed", "0.90", 1000, 300, 0.9, "packed", "int8", 5000, 2000)
 

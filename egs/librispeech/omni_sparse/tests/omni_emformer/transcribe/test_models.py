@@ -7,6 +7,7 @@ from emformer.decoding.options import get_parser
 from emformer.errors import RecipeError
 from emformer.model import num_deployed_parameters
 from omni_emformer.runtime import pack
+from omni_emformer.runtime.model import load_packed
 from omni_emformer.supernet.subnets import Subnets
 from omni_emformer.transcribe.__main__ import get_parser as transcribe_parser
 from omni_emformer.transcribe.models import RUNTIMES, open_models
@@ -71,11 +72,12 @@ def test_the_size_told_is_that_of_the_sub_network(exp_dir, packed, truth, level,
 @pytest.mark.parametrize("level", [0.5, 0.9])
 def test_so_many_weights_are_in_the_runtimes_memory(packed, level):
     (loaded,) = opened("--model", packed, "--subnet", level)
-    layers = [m for m in loaded.model.modules() if isinstance(m, PackedLinear)]
+    model, _ = load_packed(packed, loaded.heard.subnet)
+    layers = [m for m in model.modules() if isinstance(m, PackedLinear)]
     used = sum(
         int(m.matrix.band.values.count_nonzero() + m.matrix.bias.count_nonzero()) for m in layers
     )
-    rest = sum(int(p.count_nonzero()) for p in loaded.model.parameters())
+    rest = sum(int(p.count_nonzero()) for p in model.parameters())
     assert used + rest == loaded.heard.num_nonzero
 
 

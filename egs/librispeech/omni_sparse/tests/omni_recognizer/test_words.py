@@ -4,8 +4,13 @@
 import itertools
 import random
 
-from emformer.text import join_pieces
-from omni_emformer.live.words import timed_words
+from emformer.text import RESERVED, WORD_START, join_pieces
+from omni_recognizer import words as module
+from omni_recognizer.words import timed_words
+
+
+def test_marks_and_reserved_symbols_are_the_recipes():
+    assert (module.RESERVED, module.WORD_START) == (RESERVED, WORD_START)
 
 
 def test_a_word_lasts_from_its_first_frame_to_the_end_of_its_last():

@@ -8,13 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from emformer.text import RESERVED, WORD_START
-from omni_recognizer import transcript
+#: Symbols that stand for no text, and what marks the start of a word: emformer/text.py's.
+RESERVED = ("<blk>", "<sos/eos>", "<unk>")
+WORD_START = "\u2581"
 
 
 @dataclass
-class Word(transcript.Word):
-    """A word of a transcript, with its tokens; times in seconds from the start of the sound.
+class Word:
+    """A word of a transcript; times in seconds from the start of the sound.
 
     A token is emitted at an encoder frame, of ``frame_ms`` (four feature frames of 10 ms), and as
     in icefall and sherpa-onnx its time is where that frame begins. The frame itself sees more: its
@@ -31,6 +32,9 @@ class Word(transcript.Word):
       timestamps: Where the frame of each begins.
     """
 
+    text: str
+    start: float
+    end: float
     tokens: list[str] = field(default_factory=list)
     timestamps: list[float] = field(default_factory=list)
 
@@ -38,7 +42,7 @@ class Word(transcript.Word):
 def timed_words(
     tokens: Sequence[str], frames: Sequence[int], frame_ms: int, limit: float = math.inf
 ) -> list[Word]:
-    """The words that tokens spell; the same as :func:`emformer.text.join_pieces` gives.
+    """The words that tokens spell; the same as ``emformer.text.join_pieces`` gives.
 
     Args:
       tokens: Symbols of an utterance; reserved ones are left out.
