@@ -48,7 +48,7 @@ def compilations(machine: str, build: Path) -> dict[Path, list[str]]:
     """Objects of the library, and the words after the compiler's name that make them.
 
     Args:
-      machine: What the compiler compiles for, as ``-dumpmachine`` begins.
+      machine: What the compiler compiles for, such as ``x86_64`` or ``armv7l``.
       build: Folder of the objects.
     """
     plain_only = "PLAIN_ONLY" in os.environ
@@ -98,8 +98,7 @@ def compile_library(build: Path, target: Path) -> None:
     compiler = _compiler()
     build.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    machine = subprocess.check_output([*compiler, "-dumpmachine"], text=True).split("-")[0]
-    made = compilations(machine.strip(), build)
+    made = compilations(_machine(compiler), build)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda words: _run([*compiler, *words]), made.values()))
     linked = ["-shared", f"-Wl,-soname,{target.name}", *map(str, made), "-lm", "-o", str(target)]
@@ -107,15 +106,22 @@ def compile_library(build: Path, target: Path) -> None:
     _run([*compiler, *_words("CFLAGS", "-O3"), *_words("LDFLAGS", "-s"), *linked])
 
 
+def _machine(compiler: list[str]) -> str:
+    """What it compiles for; by its macros, as zig's fails at ``-dumpmachine``."""
+    said = _run([*compiler, "-dM", "-E", "-x", "c", os.devnull])
+    return next((one for one in _UNITS if f"#define __{one}__ 1" in said), "other")
+
+
 def _words(variable: str, default: str) -> list[str]:
     return shlex.split(os.environ.get(variable, default))
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stderr, file=sys.stderr)
         raise CompilerError(f"{shlex.join(command)} failed; PLAIN_ONLY=1 asks less of it")
+    return done.stdout
 
 
 def compiled_library() -> Path | None:
