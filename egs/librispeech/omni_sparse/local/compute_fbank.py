@@ -23,6 +23,7 @@ import logging
 import random
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from lhotse import MonoCut
@@ -51,12 +52,10 @@ from emformer.options import (
 )
 from local.display_manifest_statistics import display
 
-SPEEDS = (0.9, 1.1)
 
-
-def perturb_speed(cuts: list[MonoCut]) -> list[MonoCut]:
-    """The cuts and their copies at 0.9 and 1.1 times the speed."""
-    return cuts + [cut.perturb_speed(factor) for factor in SPEEDS for cut in cuts]
+def perturb_speed(cuts: list[MonoCut], speeds: Sequence[float]) -> list[MonoCut]:
+    """The cuts and their copies at other speeds."""
+    return cuts + [cut.perturb_speed(factor) for factor in speeds for cut in cuts]
 
 
 def perturbs_speed(corpus: Corpus, split: str, args) -> bool:
@@ -72,12 +71,16 @@ def facts_of(corpus: Corpus, split: str, args) -> dict:
     for path in manifests:
         if not path.is_file():
             raise RecipeError(f"no such file: {path}; run stage 1 (manifests)")
-    return {
+    facts = {
         "manifests": content_digest(manifests),
         "on_the_fly": args.on_the_fly,
         "perturb_speed": perturbs_speed(corpus, split, args),
         "backend": args.backend,
     }
+    # Not of the speeds that all corpora had before there was a choice, so that theirs stay.
+    if facts["perturb_speed"] and corpus.speeds != Corpus.speeds:
+        facts["speeds"] = list(corpus.speeds)
+    return facts
 
 
 def is_computed(corpus: Corpus, split: str, args, facts: dict) -> bool:
@@ -101,7 +104,7 @@ def compute_split(corpus: Corpus, split: str, args, facts: dict) -> None:
     cuts = build_cuts(recordings, supervisions, corpus.sample_rate, bad)
     total = len(cuts) + len(bad)
     if perturbs_speed(corpus, split, args):
-        cuts = perturb_speed(cuts)
+        cuts = perturb_speed(cuts, corpus.speeds)
         total = len(cuts) + len(bad)
     if split in corpus.train:
         random.Random(0).shuffle(cuts)
@@ -144,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--perturb-speed",
         type=str2bool,
-        help="add 0.9x and 1.1x copies in training (default: as the corpus says)",
+        help="add copies at other speeds in training (default: as the corpus says)",
     )
     parser.add_argument(
         "--splits", nargs="+", help="only these splits (default: all of the corpus)"

@@ -38,7 +38,9 @@ class Corpus:
         vocab_size: number of BPE pieces, with <blk>, <sos/eos> and <unk>.
         sample_rate: in Hz; recordings of another rate are left out and counted.
         musan: whether MUSAN noise is mixed in by default while training.
-        perturb_speed: whether training has each utterance at 0.9 and 1.1 times the speed, too.
+        perturb_speed: whether training has each utterance at other speeds, too.
+        speeds: the factors of these speeds, from 0.5 to 2; speed changes the pitch, too, and so
+            each factor makes other voices of a few.
         source: what makes its audio and manifests, one of :data:`SOURCES`; empty for a corpus of
             your own, whose manifests you make.
         config: the configuration that run.sh takes where none is given; empty for none.
@@ -53,6 +55,7 @@ class Corpus:
     sample_rate: int = 16000
     musan: bool = False
     perturb_speed: bool = False
+    speeds: tuple[float, ...] = (0.9, 1.1)
     search: tuple[str, ...] = ()
     source: str = ""
     config: str = ""
@@ -114,6 +117,12 @@ def _checked(path: Path, key: str, value: object) -> object:
         if isinstance(items, list) and items and all(isinstance(s, str) and s for s in items):
             return tuple(items)
         raise RecipeError(f"{path}: '{key}' must be a list of split names, got {value!r}")
+    if key == "speeds":
+        if isinstance(value, list) and value and all(_is_speed(factor) for factor in value):
+            return tuple(value)
+        raise RecipeError(
+            f"{path}: 'speeds' must be a list of factors from 0.5 to 2 without 1, got {value!r}"
+        )
     if key in ("vocab_size", "sample_rate"):
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
@@ -128,3 +137,7 @@ def _checked(path: Path, key: str, value: object) -> object:
     if isinstance(value, str) and value:
         return value
     raise RecipeError(f"{path}: '{key}' must be a word, got {value!r}")
+
+
+def _is_speed(value: object) -> bool:
+    return isinstance(value, float) and 0.5 <= value <= 2.0 and value != 1.0

@@ -115,6 +115,16 @@ def test_speed_is_perturbed_as_the_corpus_says_unless_told_else(tiny):
     assert len(cuts_of(tiny)) == 6
 
 
+def test_speeds_are_those_of_the_corpus(tiny):
+    tiny.yaml.write_text(tiny.yaml.read_text() + "perturb_speed: true\n")
+    run(tiny)
+    before = tiny.yaml.read_text()
+    tiny.yaml.write_text(before + "speeds: [0.85]\n")
+    run(tiny)
+    assert {cut.id for cut in cuts_of(tiny)} >= {"train-0", "train-0_sp0.85"}
+    assert len(cuts_of(tiny)) == 12
+
+
 BAD_AUDIO = {
     "unreadable": dict(content=b"RIFF but no sound"),
     "audio file missing": dict(content=None),

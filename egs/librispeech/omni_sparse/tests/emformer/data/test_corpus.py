@@ -54,6 +54,10 @@ def test_a_split_that_is_both_dev_and_test_is_listed_once(tmp_path):
             "vocab_size: 50\nperturb_speed: 2",
             "'perturb_speed' must be true or false",
         ),
+        *(
+            ("vocab_size: 50", f"vocab_size: 50\nspeeds: {bad}", "'speeds' must be a list of fact")
+            for bad in ("0.9", "[]", "[0.9, 1.0]", "[3.0]", "[fast]")
+        ),
         ("vocab_size: 50", "vocab_size: 50\ncolour: red", "unknown field colour"),
         ("[a, b]", "[a, b", "not YAML"),
     ],
