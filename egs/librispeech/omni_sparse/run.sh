@@ -308,6 +308,11 @@ section_of() {
 is_one_shot() { section_of '\(one_shot\|calibrated\)' "$1" > /dev/null; }
 is_chain() { section_of chain "$1" > /dev/null; }
 
+# The chain that a system grows around, and the level that it keeps of it; nothing of others.
+around_of() { sed -n 's/^ *around: *\([^ #]*\).*/\1/p' "$1"; }
+
+core_of() { sed -n 's/^ *core: *\([0-9.]*\).*/\1/p' "$1"; }
+
 # The folder of a system's training of a seed, at a level (- for systems without).
 folder_of() {
   local name=$1 seed=$2 level=$3
@@ -318,7 +323,7 @@ folder_of() {
 
 # Calls a function with the name, file, seed, level and folder of each training of stages 9 and 10.
 for_each_run() {
-  local seed system file name level own_levels
+  local seed system file name level own_levels around
   for seed in $seeds; do
     for system in $systems; do
       file=$(system_file "$system")
@@ -326,6 +331,10 @@ for_each_run() {
       name=$(basename "${file%.*}")
       if { is_one_shot "$file" || is_chain "$file"; } && [[ " $systems " != *" dense "* ]]; then
         fail_usage "--systems: $system prunes the dense model; name dense, too"
+      fi
+      around=$(around_of "$file")
+      if [ -n "$around" ] && [[ " $systems " != *" $around "*"$system "* ]]; then
+        fail_usage "--systems: $system grows around $around; name $around, too, before it"
       fi
       own_levels=$(section_of levels "$file" | sed -n 's/.*\[\(.*\)\].*/\1/p' | tr ',' ' ') || true
       for level in ${own_levels:--}; do
@@ -540,14 +549,23 @@ start_training() {
 chain_of="" chain_start=""  # the chain that is under way, and what its next level goes on from
 
 train_run() {
-  local name=$1 file=$2 seed=$3 level=$4 folder=$5 options=()
+  local name=$1 file=$2 seed=$3 level=$4 folder=$5 options=() around
   if is_one_shot "$file" || [ "$folder" = "$exp_dir" ]; then  # made of E; E itself, of stage 6
     return
   fi
   [ "$level" = - ] || options=(--level "$level")
   is_chain "$file" || options+=("${init_options[@]}")
   if is_chain "$file"; then
-    [ "$chain_of" = "$name $seed" ] || chain_start=$(folder_of dense "$seed" -)
+    around=$(around_of "$file")
+    if [ "$chain_of" != "$name $seed" ]; then
+      chain_start=$(folder_of dense "$seed" -)
+      [ -z "$around" ] || chain_start=$(folder_of "$around" "$seed" "$(core_of "$file")")
+    fi
+    if [ -n "$around" ] && [ "$level" != 0.0 ]; then
+      options+=(--blocks-from "$(folder_of "$around" "$seed" "$level")")
+    elif [ -n "$around" ]; then
+      options+=(--blocks-from "$(folder_of dense "$seed" -)")
+    fi
     wait_beside "$(basename "$chain_start")"  # the level before, or the dense model
     options+=(--start-from "$chain_start" --teacher "$(folder_of dense "$seed" -)")
     chain_of="$name $seed" chain_start=$folder

@@ -20,7 +20,7 @@ from emformer.options import Parser
 def _as_word(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return " ".join(value) if isinstance(value, tuple) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,6 +9,9 @@ Usage:
   python3 -m omni_emformer.train --system conf/systems/chain.yaml --level 0.5 \\
     --start-from exp/synthetic/dense --teacher exp/synthetic/dense \\
     --exp-dir exp/synthetic/chain-0.50
+  python3 -m omni_emformer.train --system conf/systems/nested.yaml --level 0.7 \\
+    --start-from exp/synthetic/nested-0.80 --blocks-from exp/synthetic/chain_long-0.70 \\
+    --teacher exp/synthetic/dense --exp-dir exp/synthetic/nested-0.70
   python3 -m omni_emformer.train --system conf/systems/omni.yaml --set sparsity.sampler.random=2 \\
     --set training.base_lr=0.002 --exp-dir exp/synthetic/omni-2
 
@@ -29,6 +32,7 @@ from emformer.train import find_finished, get_parser, make_trainer, read_inputs,
 from emformer.training.distributed import start_processes
 from emformer.training.method import TrainingMethod
 from omni_emformer.supernet.chain import ChainMethod, Start, check_start, load_teacher
+from omni_emformer.supernet.growth import GrowthMethod, load_core, start_growth
 from omni_emformer.supernet.layer_method import LayerMethod
 from omni_emformer.supernet.method import OmniMethod
 from omni_emformer.supernet.system import System
@@ -37,7 +41,7 @@ from omni_emformer.supernet.system_overrides import load_changed_system, split_o
 
 
 def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMethod]:
-    """What makes the training method of a system; that of a chain may want a ``teacher``, too.
+    """What makes the training method of a system; a chain's may want a ``teacher`` and a ``core``.
 
     Raises:
       RecipeError: It is not trained.
@@ -49,6 +53,8 @@ def method_of(system: System, seed: int, rank: int) -> Callable[..., TrainingMet
     how = {"sparsity": system.sparsity, "seed": seed, "rank": rank}
     if system.layers is not None:
         return functools.partial(LayerMethod, layers=system.layers, **how)
+    if system.chain is not None and system.chain.around:
+        return functools.partial(GrowthMethod, weight=system.chain.teacher_weight)
     if system.chain is not None and system.chain.teacher_weight:
         return functools.partial(ChainMethod, weight=system.chain.teacher_weight, **how)
     return functools.partial(OmniMethod, **how) if system.sparsity else TrainingMethod
@@ -74,12 +80,18 @@ def main() -> None:
         type=Path,
         help="the dense experiment that teaches a chain, where chain.teacher_weight is above 0",
     )
+    parser.add_argument(
+        "--blocks-from",
+        type=Path,
+        help="where a level that grows has its blocks: the level in the chain that it grows around "
+        "(chain.around), or of level 0 the dense experiment",
+    )
     args = parser.parse_args()
     processes = start_processes()
     args.overrides, of_system = split_overrides(args.overrides, args.config)
     system = load_changed_system(args.system, args.overrides, of_system).at(args.level)
     method = method_of(system, args.seed, processes.rank)
-    check_start(system, args.start_from, args.teacher, args.init_from)
+    check_start(system, args.start_from, args.teacher, args.init_from, args.blocks_from)
     check_same_system(args.exp_dir, system, args.seed)
     inputs = read_inputs(args, system.configure)
     if read_system(args.exp_dir) and find_finished(args, inputs):
@@ -87,6 +99,10 @@ def main() -> None:
     else:
         setup_logging(args.exp_dir / "log", "train", processes.rank)
         start = Start(system, args, inputs.data) if system.chain else None
+        if system.chain and system.chain.around:
+            core = load_core(args.start_from, args.blocks_from)
+            method = functools.partial(method, core=core)
+            start = functools.partial(start_growth, core, args.exp_dir)
         if system.chain and system.chain.teacher_weight:
             teacher = load_teacher(args.teacher, inputs.config)
             method = functools.partial(method, teacher=teacher)

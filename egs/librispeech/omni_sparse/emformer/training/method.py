@@ -74,6 +74,9 @@ class TrainingMethod:
         """
         return transducer_loss(model, batch, self.config, update, self.total_updates)
 
+    def stepped(self) -> None:
+        """Called after each step of the optimizer."""
+
     def validation_passes(self) -> dict[str, Any]:
         """Passes to validate, by the name under which tensorboard shows them."""
         return {"": None}

@@ -238,6 +238,7 @@ class Trainer:
             return self._skip("gradient")
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.method.stepped()
         self.scheduler.step()
         return norm
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from emformer.scoring.results import Result
 from omni_emformer.report.runs import Runs
@@ -36,9 +36,10 @@ class Cost:
 
 
 def cost_of(runs: Runs, label: str) -> Cost | None:
-    """What a system cost; None if it has no training of its own.
+    """What a system cost; None if it has no training of its own, or that is not all here.
 
-    Where it goes on from the reference, that is a part of it: a size, and its training.
+    What it goes on from is a part of it, a size and its training: the reference, or the whole chain
+    that it grows around.
     """
     if runs.is_untrained(label):
         return None
@@ -52,5 +53,9 @@ def cost_of(runs: Runs, label: str) -> Cost | None:
     cost = Cost(len(runs.networks(label)), len(trained) / seeds, *numbers)
     if label == runs.reference or not any(e.goes_on for e in runs.systems[label]):
         return cost
-    start = cost_of(runs, runs.reference)
+    around = runs.systems[label][0].around
+    if around and around not in runs.systems:
+        return None
+    start = cost_of(runs, around or runs.reference)
+    start = replace(start, sizes=1)  # of a chain the others are not its own
     return Cost(*(own + its for own, its in zip(astuple(cost), astuple(start), strict=True)))

@@ -86,6 +86,11 @@ class Experiment:
         """Whether its training went on from another's: a step of a chain."""
         return "chain" in read_system(self.folder)
 
+    @property
+    def around(self) -> str:
+        """The chain that it grows around; empty where it grows around none."""
+        return read_system(self.folder).get("chain", {}).get("around", "")
+
     def coverage(self, system: str) -> dict | None:
         """What the sweep's pattern covers: ``pattern``, ``num_weights``, ``num_params``."""
         return read_sweep(self.folder)["coverage"].get(system)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from emformer.config import Config
 from emformer.data.asr_datamodule import AsrDataModule
 from emformer.decoding import options as decode_options
+from emformer.decoding.model import DecodingInfo
 from emformer.errors import RecipeError
 from emformer.experiment.checkpoint import load_newest
 from emformer.model import Transducer
@@ -34,8 +35,11 @@ def check_start(
     start_from: Path | None,
     teacher: Path | None = None,
     init_from: Path | None = None,
+    blocks_from: Path | None = None,
 ) -> None:
     """A chain needs an experiment to start from, perhaps a teacher; nothing else takes either.
+
+    A level that grows needs one that has its blocks.
 
     Raises:
       RecipeError: It has none, or is no chain; or it is to start from ``init_from``, too.
@@ -54,6 +58,14 @@ def check_start(
             f"system {system.name} is a chain; give the experiment of the level before, or the "
             "dense one, by --start-from"
         )
+    grows = system.chain is not None and bool(system.chain.around)
+    if grows and blocks_from is None:
+        raise RecipeError(
+            f"system {system.name} grows around {system.chain.around}; give that one's experiment "
+            f"of level {system.level} (of 0: the dense one) by --blocks-from"
+        )
+    if blocks_from is not None and not grows:
+        raise RecipeError(f"--blocks-from: system {system.name} grows around nothing")
     if system.chain is not None and system.chain.teacher_weight and teacher is None:
         raise RecipeError(
             f"system {system.name} is a chain with a teacher (chain.teacher_weight); give the "
@@ -116,6 +128,16 @@ def load_teacher(folder: Path, config: Config) -> Transducer:
     if info.config.model != config.model:
         raise RecipeError(f"--teacher {folder}: of another model")
     return model
+
+
+def network_of(folder: Path) -> tuple[Transducer, DecodingInfo]:
+    """The one network of an experiment that trained a level of its own, its zeros written out.
+
+    Raises:
+      RecipeError: There is no such experiment.
+    """
+    found = _subnets(folder)
+    return found.make(found.levels()[0])
 
 
 def _subnets(folder: Path) -> Subnets:

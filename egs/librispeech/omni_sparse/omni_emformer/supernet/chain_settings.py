@@ -21,6 +21,10 @@ class ChainSettings:
 
     Args:
       shares: What the training of each level takes of the configuration's, in order of the levels.
+      around: Name of another chain, one of whose networks is kept, exactly, and grown: the levels
+        then descend, to 0 at the least, and each trains what that chain's network of the level has
+        beyond the level before. So one set of weights holds all of them.
+      core: The level of the network that is kept.
       epochs: Parts of each training; decoding averages the weights over the last one.
       training: Training settings in place of the configuration's.
       teacher_weight: Of the squared error of the encoder's outputs, those of the dense model being
@@ -30,6 +34,8 @@ class ChainSettings:
     """
 
     shares: tuple[float, ...]
+    around: str = ""
+    core: float = 0.0
     epochs: int = 5
     training: Mapping[str, Any] = field(default_factory=dict)
     teacher_weight: float = 0.0
@@ -40,6 +46,11 @@ class ChainSettings:
             raise OmniError(f"chain.epochs is {self.epochs}; it must be >= 1")
         if not self.shares or min(self.shares) <= 0:
             raise OmniError(f"chain.shares is {list(self.shares)}; each must be above 0")
+        if not (0 < self.core < 1 if self.around else self.core == 0):
+            raise OmniError(
+                f"chain.core is {self.core}; with chain.around it must be between 0 and 1, and "
+                "without it left out"
+            )
         if not 0 <= self.teacher_weight < math.inf:
             raise OmniError(f"chain.teacher_weight is {self.teacher_weight}; it must be >= 0")
         taken = {"num_epochs", "epoch_share"} & set(self.training)

@@ -75,7 +75,9 @@ class System:
             known = ", ".join(map(str, self.levels)) or "none"
             raise RecipeError(f"--level {level}: the levels of system {self.name} are {known}")
         sparsity, chain = self.sparsity, self.chain
-        if sparsity is not None:
+        if chain is not None and chain.around:
+            sparsity = None  # what grows is a matter of its two networks
+        elif sparsity is not None:
             sparsity = replace(sparsity, max_sparsity=level, valid_levels=(level,))
         if chain is not None:
             chain = replace(chain, shares=(chain.shares[self.levels.index(level)],))
@@ -155,9 +157,10 @@ def load_system(path: str | Path, overrides: Sequence[Override] = ()) -> System:
         kinds.append("layers")
     if len(kinds) > 1:
         raise RecipeError(f"{where}: {kinds[0]} and {kinds[1]} are two systems; make two files")
-    given["levels"] = _levels(where, given.get("levels"), *kinds)
+    grows = "chain" in given and bool(given["chain"].around)
+    given["levels"] = _levels(where, given.get("levels"), grows, *kinds)
     if "chain" in given:
-        _check_chain(where, kinds, given["levels"], given["chain"].shares)
+        _check_chain(where, kinds, given["levels"], given["chain"])
     return System(path.stem, **given)
 
 
@@ -181,26 +184,31 @@ def _sections(path: Path, may_be_like: bool = True) -> dict[str, Any]:
     return whole
 
 
-def _levels(where: str, levels: Any, kind: str = "") -> tuple[float, ...]:
-    """Levels as a file says them, of a system of that kind."""
+def _levels(where: str, levels: Any, grows: bool, kind: str = "") -> tuple[float, ...]:
+    """Levels as a file says them, of a system of that kind; only what grows has a level of 0."""
     if levels is None:
         if kind.startswith("match"):
             raise RecipeError(f"{where}: {kind} needs levels")
         return ()
     if kind in ("", "one_shot", "calibrated", "layers"):
         raise RecipeError(f"{where}: levels need sparsity, match_sparsity or match_depth")
-    if not (isinstance(levels, list) and all(isinstance(x, float) and 0 < x < 1 for x in levels)):
+    least = 0.0 if grows else 1e-9
+    numbers = isinstance(levels, list) and all(isinstance(x, float) for x in levels)
+    if not (numbers and all(least <= x < 1 for x in levels)):
         raise RecipeError(f"{where}: levels is {levels!r}; give a list of numbers between 0 and 1")
     return tuple(levels)
 
 
-def _check_chain(where: str, kinds: list[str], levels: tuple, shares: tuple) -> None:
-    """A chain prunes, ever more, and knows how long."""
+def _check_chain(where: str, kinds: list[str], levels: tuple, chain: ChainSettings) -> None:
+    """A chain prunes, ever more, or grows, and knows how long."""
     if kinds != ["sparsity"]:
         raise RecipeError(f"{where}: a chain needs the section sparsity, and no other kind")
-    if not levels or sorted(set(levels)) != list(levels):
-        raise RecipeError(f"{where}: levels is {list(levels)}; a chain's levels ascend")
-    if len(shares) != len(levels):
+    if not levels or sorted(set(levels), reverse=bool(chain.around)) != list(levels):
+        way = "descend, as it grows" if chain.around else "ascend"
+        raise RecipeError(f"{where}: levels is {list(levels)}; a chain's levels {way}")
+    if chain.around and levels[0] >= chain.core:
+        raise RecipeError(f"{where}: level {levels[0]} is not below chain.core, {chain.core}")
+    if len(chain.shares) != len(levels):
         raise RecipeError(
-            f"{where}: chain.shares has {len(shares)} numbers for {len(levels)} levels"
+            f"{where}: chain.shares has {len(chain.shares)} numbers for {len(levels)} levels"
         )
