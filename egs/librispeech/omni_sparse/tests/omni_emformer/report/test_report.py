@@ -284,6 +284,23 @@ def test_a_chain_costs_what_it_goes_on_from_too(folders, tmp_path):
     assert chain.seconds == dense.seconds + 8
 
 
+def test_what_grows_around_a_chain_costs_the_whole_chain_too(folders, tmp_path):
+    for name, subnet, system in (
+        ("chain", "0.50", "shares: [0.1]"),
+        ("nested", "dense", "around: chain"),
+    ):
+        changes = {"train_seconds": 3.0, "train_updates": 20, "train_passes": 20}
+        add_result(tmp_path / name, name, subnet, 9, train_cost=20.0, **changes)
+        text = f"name: {name}\nlevel: 0.5\nchain: {{{system}}}\n"
+        (tmp_path / name / "system.yaml").write_text(text)
+    runs = Runs(read([folders[0], tmp_path / "chain", tmp_path / "nested"]))
+    chain, nested = cost_of(runs, "chain"), cost_of(runs, "nested")
+    assert (nested.sizes, nested.trainings) == (2, 3)  # its own, and the core
+    assert nested.whole_passes == chain.whole_passes + 20
+    alone = Runs(read([folders[0], tmp_path / "nested"]))
+    assert cost_of(alone, "nested") is None
+
+
 def test_a_chain_may_be_the_reference(tmp_path):
     add_result(tmp_path / "chain-0.50", "chain", "0.50", 9, train_cost=20.0)
     system = "name: chain\nlevel: 0.5\nchain: {shares: [0.1]}\n"
