@@ -299,6 +299,7 @@ def test_what_grows_around_a_chain_costs_the_whole_chain_too(folders, tmp_path):
     assert nested.whole_passes == chain.whole_passes + 20
     alone = Runs(read([folders[0], tmp_path / "nested"]))
     assert cost_of(alone, "nested") is None
+    write_report(read([folders[0], tmp_path / "nested"]), tmp_path / "out")
 
 
 def test_a_chain_may_be_the_reference(tmp_path):
