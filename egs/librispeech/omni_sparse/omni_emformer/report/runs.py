@@ -25,6 +25,7 @@ _FIXED = {
     "pruned": Style("#009E73", "D"),
     "chain": Style("#A6761D", "p"),
     "chain_long": Style("#AA4499", "d"),
+    "nested": Style("#E31A1C", "^"),
     "grown": Style("#332288", "H"),
     "small_dense": Style("#CC79A7", "P"),
     "random_mask": Style("#E69F00", "X"),

@@ -207,7 +207,7 @@ def test_the_cards_transcribe_line_is_understood(folder):
     )
     assert words[:3] == ["python3", "-m", "omni_emformer.transcribe"]
     args = transcribe.get_parser().parse_args(words[3:])
-    assert args.audio == ["sound.wav"] and open_models(args)[0].info.subnet == "0.90"
+    assert args.audio == ["sound.wav"] and open_models(args)[0].heard.subnet == "0.90"
 
 
 def test_the_command_is_told_as_it_was_given(folder, exp_dir):

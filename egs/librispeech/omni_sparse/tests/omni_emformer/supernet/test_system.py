@@ -15,10 +15,11 @@ from emformer.model import make_model
 from emformer.training.method import TrainingMethod
 from omni_emformer import train
 from omni_emformer.report.conditions import read_conditions
+from omni_emformer.supernet.growth import Core
 from omni_emformer.supernet.layer_method import LayerMethod
 from omni_emformer.supernet.method import OmniMethod
 from omni_emformer.supernet.system import load_system
-from omni_plugin import SparsitySettings
+from omni_plugin import SparsitySettings, SuperNet
 from tests.support.processes import RECIPE, run_module
 from tests.support.supernets import SANDWICH, settings, write_system
 from tests.support.training import words
@@ -50,8 +51,11 @@ def test_the_recipes_systems_fit_its_demo_model(path):
         model = make_model(one.configure(config, 64).model, 64)
         if not one.is_trained:
             continue
-        teacher = {"teacher": copy.deepcopy(model)} if one.chain else {}
-        method = train.method_of(one, seed=0, rank=0)(config.training, 100, **teacher)
+        networks = {"teacher": copy.deepcopy(model)} if one.chain else {}
+        if one.chain and one.chain.around:
+            sparse = SuperNet(model, "8x1", [r"^encoder\.emformer\."]).baked_model(one.chain.core)
+            networks["core"] = Core(sparse, model)
+        method = train.method_of(one, seed=0, rank=0)(config.training, 100, **networks)
         method.wrap(model)
         for update in (0, 50, 99):
             assert method.passes(update)
