@@ -93,7 +93,7 @@ What to run on
                       stage 5 then makes none (default: D/lang_bpe_<V>)
   --exp-root DIR      X (default: exp/<corpus>); its folders are <system>, <system>-<level>,
                       <system>-seed<N> and <system>-<level>-seed<N>
-  --systems "dense omni grown dsnn pruned chain small_dense shallow simple_top_k
+  --systems "dense omni grown dsnn pruned chain chain_long nested small_dense shallow simple_top_k
              iterative_zero_out random_mask one_shot calibrated"  files of conf/systems, or YAML files of your own
                       (default: dense omni chain one_shot)
   --seeds "0 1 2"     each system is trained with each (default: 0)

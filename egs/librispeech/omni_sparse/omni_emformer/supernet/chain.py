@@ -19,7 +19,7 @@ from emformer.decoding import options as decode_options
 from emformer.decoding.model import DecodingInfo
 from emformer.errors import RecipeError
 from emformer.experiment.checkpoint import load_newest
-from emformer.model import Transducer
+from emformer.model import Transducer, TransducerOutput
 from emformer.training.loss import Batch, loss_scales, run_transducer, weigh_losses
 from omni_emformer.supernet.calibrated_subnets import calls
 from omni_emformer.supernet.method import OmniMethod, distance_a_frame
@@ -73,6 +73,10 @@ def check_start(
         )
 
 
+#: The teacher goes forward only: about a third of a pass, with its decoder and loss.
+TEACHER_COST = 1 / 3
+
+
 class ChainMethod(OmniMethod):
     """Trains one level, taught by the encoder of the dense model.
 
@@ -92,8 +96,7 @@ class ChainMethod(OmniMethod):
         return super().wrap(model)
 
     def cost(self, which: Pass) -> float:
-        # The teacher goes forward only: about a third of a pass, with its decoder and loss.
-        return super().cost(which) + 1 / 3
+        return super().cost(which) + TEACHER_COST
 
     def loss(
         self, model: nn.Module, batch: Batch, which: Pass, update: int
@@ -103,12 +106,19 @@ class ChainMethod(OmniMethod):
         scales = loss_scales(self.config, update, self.total_updates)
         loss, info = weigh_losses(out, scales)
         if torch.is_grad_enabled():
-            with torch.no_grad():
-                aim, _ = self._teacher_encoder(batch.features, batch.feature_lens)
-            distance = distance_a_frame(out, aim)
-            info["distillation"] = float(distance) * info["frames"]
-            loss = loss + self._weight * distance
+            loss = loss + self._weight * distance_to(self._teacher_encoder, batch, out, info)
         return loss, info
+
+
+def distance_to(
+    encoder: nn.Module, batch: Batch, out: TransducerOutput, info: dict[str, float]
+) -> Tensor:
+    """Squared error to what another encoder gives for the batch; ``info`` tells of it, too."""
+    with torch.no_grad():
+        aim, _ = encoder(batch.features, batch.feature_lens)
+    distance = distance_a_frame(out, aim)
+    info["distillation"] = float(distance) * info["frames"]
+    return distance
 
 
 def load_teacher(folder: Path, config: Config) -> Transducer:

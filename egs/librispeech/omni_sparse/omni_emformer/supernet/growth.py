@@ -22,11 +22,7 @@ from emformer.experiment.checkpoint import load_newest
 from emformer.model import Transducer
 from emformer.training.loss import Batch, loss_scales, run_transducer, weigh_losses
 from emformer.training.method import TrainingMethod
-from omni_emformer.supernet.chain import network_of
-from omni_emformer.supernet.method import distance_a_frame
-
-#: What a pass of the teacher, which goes forward only, costs beside one of the student.
-_TEACHER_COST = 1 / 3
+from omni_emformer.supernet.chain import TEACHER_COST, distance_to, network_of
 
 
 class Core:
@@ -120,7 +116,7 @@ class GrowthMethod(TrainingMethod):
         return model
 
     def cost(self, which: None) -> float:
-        return super().cost(which) + (_TEACHER_COST if self._teacher is not None else 0.0)
+        return super().cost(which) + (TEACHER_COST if self._teacher is not None else 0.0)
 
     def loss(
         self, model: nn.Module, batch: Batch, which: None, update: int
@@ -128,11 +124,7 @@ class GrowthMethod(TrainingMethod):
         out = run_transducer(model, batch, self.config)
         loss, info = weigh_losses(out, loss_scales(self.config, update, self.total_updates))
         if self._teacher is not None and torch.is_grad_enabled():
-            with torch.no_grad():
-                aim, _ = self._teacher(batch.features, batch.feature_lens)
-            distance = distance_a_frame(out, aim)
-            info["distillation"] = float(distance) * info["frames"]
-            loss = loss + self._weight * distance
+            loss = loss + self._weight * distance_to(self._teacher, batch, out, info)
         return loss, info
 
     def stepped(self) -> None:
