@@ -10,7 +10,7 @@ Usage:
     --start-from exp/synthetic/dense --teacher exp/synthetic/dense \\
     --exp-dir exp/synthetic/chain-0.50
   python3 -m omni_emformer.train --system conf/systems/nested.yaml --level 0.7 \\
-    --start-from exp/synthetic/nested-0.80 --blocks-from exp/synthetic/chain_long-0.70 \\
+    --start-from exp/synthetic/chain_long-0.80 --blocks-from exp/synthetic/chain_long-0.70 \\
     --teacher exp/synthetic/dense --exp-dir exp/synthetic/nested-0.70
   python3 -m omni_emformer.train --system conf/systems/omni.yaml --set sparsity.sampler.random=2 \\
     --set training.base_lr=0.002 --exp-dir exp/synthetic/omni-2
@@ -98,8 +98,10 @@ def main() -> None:
         say_finished(args, inputs, processes)
     else:
         setup_logging(args.exp_dir / "log", "train", processes.rank)
-        start = Start(system, args, inputs.data) if system.chain else None
-        if system.chain and system.chain.around:
+        start = None
+        if system.chain and not system.chain.around:
+            start = Start(system, args, inputs.data)
+        elif system.chain:
             core = load_core(args.start_from, args.blocks_from)
             method = functools.partial(method, core=core)
             start = functools.partial(start_growth, core, args.exp_dir)

@@ -192,9 +192,8 @@ def _levels(where: str, levels: Any, grows: bool, kind: str = "") -> tuple[float
         return ()
     if kind in ("", "one_shot", "calibrated", "layers"):
         raise RecipeError(f"{where}: levels need sparsity, match_sparsity or match_depth")
-    least = 0.0 if grows else 1e-9
     numbers = isinstance(levels, list) and all(isinstance(x, float) for x in levels)
-    if not (numbers and all(least <= x < 1 for x in levels)):
+    if not (numbers and all(0 < x < 1 or (grows and x == 0) for x in levels)):
         raise RecipeError(f"{where}: levels is {levels!r}; give a list of numbers between 0 and 1")
     return tuple(levels)
 

@@ -25,19 +25,9 @@ from omni_emformer.supernet.system import System, load_system
 from omni_plugin import SparsitySettings
 from omni_plugin.calibration import CalibrationSettings, calibrate
 from tests.support import training
+from tests.support.chains import CHAIN as SYSTEM
 from tests.support.made_up_batches import CONFIG, make_batch
 from tests.support.training import Interrupted, words, write_config
-
-SYSTEM = {
-    "levels": [0.5, 0.75],
-    "chain": {"shares": [0.5, 1.0], "epochs": 2, "calibration": {"seconds": 20.0}},
-    "sparsity": {
-        "include": [r"^encoder\.emformer\."],
-        "ramp": {"name": "linear", "start": 0.0, "end": 0.0},
-        "grow_from": 1.0,
-        "freeze_from": 0.0,
-    },
-}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

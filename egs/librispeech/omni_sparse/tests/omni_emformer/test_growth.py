@@ -22,19 +22,10 @@ from omni_emformer.supernet.growth import Core, GrowthMethod, start_growth
 from omni_emformer.supernet.system import load_system
 from omni_plugin.runtime import PackedFile
 from tests.support import training
+from tests.support.chains import CHAIN
 from tests.support.made_up_batches import CONFIG, make_batch
 from tests.support.training import Interrupted, words, write_config
 
-CHAIN = {
-    "levels": [0.5, 0.75],
-    "chain": {"shares": [0.5, 0.5], "epochs": 2, "calibration": {"seconds": 20.0}},
-    "sparsity": {
-        "include": [r"^encoder\.emformer\."],
-        "ramp": {"name": "linear", "start": 0.0, "end": 0.0},
-        "grow_from": 1.0,
-        "freeze_from": 0.0,
-    },
-}
 NESTED = {
     "like": "steps.yaml",
     "levels": [0.5, 0.0],
