@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from emformer.config import Config
-from emformer.errors import RecipeError
 from omni_emformer.supernet.calibrated_settings import RecipeCalibration
 from omni_plugin import OmniError
 from omni_plugin.options import checked, plain
@@ -25,7 +24,8 @@ class ChainSettings:
         then descend, to 0 at the least, and each trains what that chain's network of the level has
         beyond the level before. So one set of weights holds all of them.
       core: The level of the network that is kept.
-      epochs: Parts of each training; decoding averages the weights over the last one.
+      epochs: Parts of each training, at the least: a part is never longer than an epoch. Decoding
+        averages the weights over the last one.
       training: Training settings in place of the configuration's.
       teacher_weight: Of the squared error of the encoder's outputs, those of the dense model being
         the aim, beside the loss of the labels; with 0 nothing teaches.
@@ -63,18 +63,14 @@ class ChainSettings:
         """The configuration of a step's training.
 
         Raises:
-          RecipeError: There is no such training setting, or the step is longer than its epochs.
+          RecipeError: There is no such training setting.
         """
         (share,) = self.shares
-        epoch_share = share * config.training.num_epochs / self.epochs
-        if epoch_share > 1:
-            raise RecipeError(
-                f"{where}: {share} of {config.training.num_epochs} epochs is more than "
-                f"{self.epochs}; raise chain.epochs"
-            )
+        whole = share * config.training.num_epochs
+        epochs = max(self.epochs, math.ceil(whole))
         training = {**asdict(config.training), **self.training}
         # It starts from the level before, which may have started from something else.
-        training.update(num_epochs=self.epochs, epoch_share=epoch_share, init_from="")
+        training.update(num_epochs=epochs, epoch_share=whole / epochs, init_from="")
         found = Config.from_dict({"training": training}, where)
         return replace(config, training=found.training)
 

@@ -287,10 +287,14 @@ def test_an_impossible_chain_is_told_in_one_line(tmp_path, changes, said):
     assert str(path) in str(e.value) and "\n" not in str(e.value)
 
 
-def test_a_step_longer_than_its_epochs_is_refused(config, tmp_path):
-    path = write(tmp_path / "long.yaml", chain={"shares": [0.5, 1.5], "epochs": 2})
-    with pytest.raises(RecipeError, match="1.5 of 2 epochs is more than 2; raise chain.epochs"):
-        load_system(path).at(0.75).configure(load_config(config), 64)
+@pytest.mark.parametrize("share, epochs, part", [(0.5, 2, 0.5), (1.5, 3, 1.0), (1.2, 3, 0.8)])
+def test_a_step_has_more_parts_rather_than_parts_longer_than_an_epoch(
+    config, tmp_path, share, epochs, part
+):
+    path = write(tmp_path / "long.yaml", chain={"shares": [0.5, share], "epochs": 2})
+    found = load_system(path).at(0.75).configure(load_config(config), 64).training
+    assert found.num_epochs == epochs
+    assert found.epoch_share == pytest.approx(part)
 
 
 def test_training_settings_are_checked(config, tmp_path):
