@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from emformer.config import ModelConfig
 from emformer.errors import RecipeError
 from emformer.frontend import make_frontend, pad_after_end
-from emformer.layer import UNIT_MODULES, make_units_optional, remove_unit
+from emformer.layer import UNIT_MODULES, adapt_emformer, remove_unit
 
 
 def emformer_class() -> type[nn.Module]:
@@ -65,8 +65,7 @@ class StreamingEncoder(nn.Module):
             right_context_length=config.right_context,
             max_memory_size=0,
         )
-        for layer in self.emformer.emformer_layers:
-            make_units_optional(layer)
+        adapt_emformer(self.emformer)
         for name in config.removed_units:
             number, unit = name.split(".")
             remove_unit(self.emformer.emformer_layers[int(number)], unit)
@@ -100,10 +99,12 @@ class StreamingEncoder(nn.Module):
 
         Args:
           x: Log-mel features of shape ``(N, num_frames, F)``.
-          x_lens: Valid frames of each utterance, of shape ``(N,)``.
+          x_lens: Valid frames of each utterance, of shape ``(N,)``; best on the CPU, since the
+            host must know them.
 
         Returns:
-          Output of shape ``(N, T, D)`` and lengths of shape ``(N,)``, multiples of S.
+          Output of shape ``(N, T, D)`` and lengths of shape ``(N,)``, multiples of S, where
+          ``x_lens`` is.
         """
         lens = self.num_chunks(x_lens) * self.segment
         num_frames = int(lens.max())

@@ -106,5 +106,6 @@ def pad_after_end(x: Tensor, x_lens: Tensor, num_frames: int) -> Tensor:
       Features of shape ``(N, num_frames, F)``, :data:`PAD_LOG_MEL` from each utterance's end on.
     """
     x = nn.functional.pad(x, (0, 0, 0, max(0, num_frames - x.size(1))))[:, :num_frames]
-    frame = torch.arange(num_frames, device=x.device)
-    return x.masked_fill((frame >= x_lens.unsqueeze(1)).unsqueeze(2), PAD_LOG_MEL)
+    frame = torch.arange(num_frames, device=x_lens.device)
+    after = (frame >= x_lens.unsqueeze(1)).to(x.device, non_blocking=True)
+    return x.masked_fill(after.unsqueeze(2), PAD_LOG_MEL)

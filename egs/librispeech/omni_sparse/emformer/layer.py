@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of torchaudio's Emformer whose residual units may be left out."""
+"""torchaudio's Emformer with units that may be left out, and without waiting for a device."""
 
 from __future__ import annotations
 
@@ -58,14 +58,56 @@ class OptionalUnits:
         return self.layer_norm_output(x)
 
 
+class LengthsOnHost:
+    """Attention that takes lengths on the host, wherever all else is.
+
+    torchaudio makes a padding mask from the lengths in each layer and reads the longest of them
+    for it. Of lengths on a GPU the host would have to wait for it each time.
+    """
+
+    def _gen_attention_probs(
+        self, attention_weights: Tensor, attention_mask: Tensor, padding_mask: Tensor | None
+    ) -> Tensor:
+        if padding_mask is not None:
+            padding_mask = padding_mask.to(attention_weights.device, non_blocking=True)
+        return super()._gen_attention_probs(attention_weights, attention_mask, padding_mask)
+
+
+class FewMaskSteps:
+    """An Emformer whose attention mask takes a dozen operations on any device.
+
+    torchaudio puts it together of fourteen small tensors a chunk, which for long utterances are
+    most of what a GPU is asked to do. The Emformer has no memory elements.
+    """
+
+    def _gen_attention_mask(self, input: Tensor) -> Tensor:
+        """True where a row must not look: for utterances ``input`` of shape ``(T, N, D)``.
+
+        Rows and columns are those of torchaudio: the right contexts of all chunks, then the
+        utterance.
+        """
+        num_frames, segment = input.size(0), self.segment_length
+        frame = torch.arange(num_frames, device=input.device)
+        chunk = torch.div(frame, segment, rounding_mode="floor")
+        chunks = torch.arange(-(-num_frames // segment), device=input.device)
+        copies = chunks.unsqueeze(1).expand(-1, self.right_context_length).flatten()
+        row = torch.cat([copies, chunk]).unsqueeze(1)
+        first = row * segment - self.left_context_length
+        seen = (first <= frame) & (chunk <= row)
+        return ~torch.cat([copies == row, seen], 1)
+
+
 @functools.cache
-def _with_optional_units(base: type[nn.Module]) -> type[nn.Module]:
-    return type("EmformerLayer", (OptionalUnits, base), {})
+def _with(mixin: type, base: type[nn.Module]) -> type[nn.Module]:
+    return type(base.__name__.lstrip("_"), (mixin, base), {})
 
 
-def make_units_optional(layer: nn.Module) -> None:
-    """Let a layer of torchaudio do without units, in place; its weights and names stay."""
-    layer.__class__ = _with_optional_units(type(layer))
+def adapt_emformer(emformer: nn.Module) -> None:
+    """Make an Emformer of torchaudio ours, in place; weights, their names and outputs stay."""
+    emformer.__class__ = _with(FewMaskSteps, type(emformer))
+    for layer in emformer.emformer_layers:
+        layer.__class__ = _with(OptionalUnits, type(layer))
+        layer.attention.__class__ = _with(LengthsOnHost, type(layer.attention))
 
 
 def remove_unit(layer: nn.Module, unit: str) -> None:

@@ -75,7 +75,7 @@ class Transducer(nn.Module):
 
         Args:
           x: Log-mel features of shape ``(N, num_frames, F)``.
-          x_lens: Valid frames, of shape ``(N,)``.
+          x_lens: Valid frames, of shape ``(N,)``, as ``y_lens`` best on the CPU.
           y: Symbols of shape ``(N, U)``, padded with blank.
           y_lens: Valid symbols, of shape ``(N,)``.
           prune_range: Symbols a frame of the pruned lattice, P.
@@ -90,8 +90,9 @@ class Transducer(nn.Module):
         decoder_out = self.decoder(torch.cat([blank, y], dim=1))
 
         # boundary: [first symbol, first frame, number of symbols, number of frames]
-        boundary = torch.zeros((x.size(0), 4), dtype=torch.int64, device=x.device)
+        boundary = torch.zeros((x.size(0), 4), dtype=torch.int64, device=encoder_lens.device)
         boundary[:, 2], boundary[:, 3] = y_lens, encoder_lens
+        boundary = boundary.to(x.device, non_blocking=True)
 
         # The losses are long sums of exponentials: float32, whatever the model runs in.
         with torch.autocast(device_type=x.device.type, enabled=False):

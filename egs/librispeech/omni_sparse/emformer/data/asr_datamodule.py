@@ -166,6 +166,7 @@ class AsrDataModule:
             batch_size=None,
             num_workers=config.num_workers,
             prefetch_factor=8 if config.num_workers else _NO_PREFETCH,
+            pin_memory=torch.cuda.is_available(),  # copied to the GPU while it computes
         )
 
     def train_dataset(self, seed: int, epoch: int) -> K2SpeechRecognitionDataset:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from emformer.errors import RecipeError
 
@@ -31,6 +32,17 @@ class Processes:
         total = torch.tensor(values, dtype=torch.float64, device=_device_of_backend())
         dist.all_reduce(total)
         return total.tolist()
+
+    def of_mean(self, value: float) -> Tensor | float:
+        """The value as a multiple of its mean over all ranks (called by all of them).
+
+        A scalar on the device where there are several: nothing waits for it.
+        """
+        if self.world_size == 1:
+            return 1.0
+        total = torch.tensor(value, dtype=torch.float64, device=_device_of_backend())
+        dist.all_reduce(total)
+        return (value * self.world_size / total).float()
 
     def barrier(self) -> None:
         if self.world_size > 1:

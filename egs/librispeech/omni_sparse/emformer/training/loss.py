@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,10 +12,15 @@ from torch import Tensor, nn
 from emformer.config import TrainingConfig
 from emformer.model import TransducerOutput
 
+#: Sums over a batch's encoder frames by name, and ``frames``: scalars on the device, and numbers.
+Info = dict[str, Tensor | float]
+
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch on the model's device.
+    """A batch: features and symbols on the model's device, lengths best on the CPU.
+
+    The host must know the lengths, and would have to wait for a device that has them.
 
     Args:
       features: Log-mel features of shape ``(N, num_frames, F)``.
@@ -72,9 +78,7 @@ def run_transducer(
     )
 
 
-def weigh_losses(
-    out: TransducerOutput, scales: tuple[float, float]
-) -> tuple[Tensor, dict[str, float]]:
+def weigh_losses(out: TransducerOutput, scales: tuple[float, float]) -> tuple[Tensor, Info]:
     """The training loss of a pass.
 
     Args:
@@ -83,19 +87,35 @@ def weigh_losses(
 
     Returns:
       The loss an encoder frame, a scalar, and sums over the batch by name: ``loss``,
-      ``simple_loss``, ``pruned_loss``, and ``frames``, the encoder frames to divide them by.
+      ``simple_loss``, ``pruned_loss`` as scalars that nothing has waited for yet (see
+      :func:`read_info`), and ``frames``, the encoder frames to divide them by.
     """
     simple, pruned = out.simple_loss.sum(), out.pruned_loss.sum()
     total = scales[0] * simple + scales[1] * pruned
     frames = int(out.encoder_lens.sum())
-    sums = torch.stack([total, simple, pruned]).tolist()
-    info = dict(zip(("loss", "simple_loss", "pruned_loss"), sums, strict=True), frames=frames)
-    return total / frames, info
+    sums = {"loss": total, "simple_loss": simple, "pruned_loss": pruned}
+    return total / frames, {**{name: x.detach() for name, x in sums.items()}, "frames": frames}
+
+
+def read_info(infos: Sequence[Info], *others: Tensor) -> tuple[list[dict[str, float]], list[float]]:
+    """What passes told and other scalars as numbers; the device is waited for once.
+
+    Returns:
+      Each of ``infos`` with numbers for scalars, and the values of ``others``.
+    """
+    scalars = [x for info in infos for x in info.values() if isinstance(x, Tensor)]
+    found = [x.double() for x in (*scalars, *others)]
+    values = iter(torch.stack(found).tolist() if found else [])
+    read = [
+        {name: next(values) if isinstance(x, Tensor) else x for name, x in info.items()}
+        for info in infos
+    ]
+    return read, list(values)
 
 
 def transducer_loss(
     model: nn.Module, batch: Batch, config: TrainingConfig, update: int, total_updates: int
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, Info]:
     """The dense model's loss; returns what :func:`weigh_losses` does."""
     out = run_transducer(model, batch, config)
     return weigh_losses(out, loss_scales(config, update, total_updates))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from emformer.config import TrainingConfig
 from emformer.errors import RecipeError
-from emformer.training.loss import Batch, transducer_loss
+from emformer.training.loss import Batch, Info, transducer_loss
 
 
 class TrainingMethod:
@@ -58,9 +58,7 @@ class TrainingMethod:
         """How much of a pass of the whole model over the whole batch a pass is."""
         return 1.0
 
-    def loss(
-        self, model: nn.Module, batch: Batch, which: Any, update: int
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: nn.Module, batch: Batch, which: Any, update: int) -> tuple[Tensor, Info]:
         """Loss of one pass, and sums to log.
 
         Args:

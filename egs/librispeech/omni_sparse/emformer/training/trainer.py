@@ -31,7 +31,7 @@ from emformer.experiment.same_run import check_same_run
 from emformer.experiment.trackers import Tracker
 from emformer.training.augment import Augment
 from emformer.training.distributed import Processes, pick_device
-from emformer.training.loss import Batch
+from emformer.training.loss import Batch, read_info
 from emformer.training.method import TrainingMethod
 from emformer.training.oom_scan import scan_for_out_of_memory
 from emformer.training.precision import DTYPES, check_dtype
@@ -105,11 +105,9 @@ class Trainer:
         self.timer = StepTimer()
         self._resume()
         if processes.world_size > 1:
-            ids = [processes.local_rank] if self.device.type == "cuda" else None
+            # Without device_ids, with which lengths would be moved to the device.
             unused = not self.method.trains_all
-            self.wrapped = DistributedDataParallel(
-                self.inner, device_ids=ids, find_unused_parameters=unused
-            )
+            self.wrapped = DistributedDataParallel(self.inner, find_unused_parameters=unused)
 
     @property
     def total_updates(self) -> int:
@@ -200,39 +198,43 @@ class Trainer:
         bar.close()
 
     def make_batch(self, raw: dict[str, Any], augment: bool = True) -> Batch:
-        """A lhotse batch, tokenised, on the device, and augmented."""
-        texts = batch_texts(raw)
-        features = raw["inputs"].to(self.device)
-        lens = raw["supervisions"]["num_frames"].to(self.device)
+        """A lhotse batch, tokenised, on the device but for its lengths, and augmented."""
+        y, y_lens = encode_texts(self.tokenizer, batch_texts(raw))
+        features = raw["inputs"].to(self.device, non_blocking=True)
+        lens = raw["supervisions"]["num_frames"]
         if augment:
             features = self.augment(features, lens)
-        y, y_lens = (t.to(self.device) for t in encode_texts(self.tokenizer, texts))
-        return Batch(features, lens, y, y_lens)
+        return Batch(features, lens, y.to(self.device, non_blocking=True), y_lens)
 
     def train_step(self, batch: Batch, meter: LossMeter) -> float:
         """One update; a batch whose loss or gradient is not finite changes nothing.
+
+        The host waits for the device once, when all passes are under way.
 
         Returns:
           The gradient's norm before clipping; nan if the batch was skipped.
         """
         self.optimizer.zero_grad(set_to_none=True)
+        infos, losses = [], []
         for which in self.method.passes(self.update):
             with self.autocast():
                 loss, info = self.method.loss(self.wrapped, batch, which, self.update)
-            bad = float(not torch.isfinite(loss))
-            bad, frames = self.processes.sum([bad, info["frames"]])
-            if bad:
-                return self._skip("loss")
             # DDP's gradient is a mean over processes, the loss one over a process's frames.
             # Weighted by these it is one over all frames, as of a process with the whole batch.
-            share = info["frames"] * self.processes.world_size / frames
+            share = self.processes.of_mean(info["frames"])
             self.scaler.scale(loss * share).backward()
             self.passes += 1
             self.cost += self.method.cost(which)
-            meter.add(info)
+            infos.append(info)
+            losses.append(loss.detach())
         self.scaler.unscale_(self.optimizer)
         limit = self.settings.clip_grad_norm
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        total_norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        infos, (norm, *losses) = read_info(infos, total_norm, *losses)
+        if any(self.processes.sum([not all(map(math.isfinite, losses))])):
+            return self._skip("loss")
+        for info in infos:
+            meter.add(info)
         # With float16 the scaler itself leaves out a step whose gradients overflowed.
         if not math.isfinite(norm) and not self.scaler.is_enabled():
             return self._skip("gradient")
@@ -245,6 +247,7 @@ class Trainer:
     def _skip(self, what: str) -> float:
         self.skipped += 1
         self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
         self.scheduler.step()
         logging.warning(f"update {self.update}: the {what} is not finite; batch skipped")
         if self.skipped > max(20, self.total_updates // 10):
@@ -284,7 +287,7 @@ class Trainer:
     def _validate(self, writer: MetricsWriter | None) -> None:
         self.wrapped.eval()
         for name, which in self.method.validation_passes().items():
-            meter = LossMeter()
+            meter, infos = LossMeter(), []
             loader = self.data.valid_dataloader(
                 self.cut_filter,
                 self.settings.max_duration,
@@ -296,6 +299,8 @@ class Trainer:
                 with self.autocast():
                     # Not through DDP: ranks may have different numbers of batches.
                     _, info = self.method.loss(self.inner, batch, which, self.total_updates)
+                infos.append(info)
+            for info in read_info(infos)[0]:
                 meter.add(info)
             keys = ["loss", "simple_loss", "pruned_loss", "frames"]
             totals = self.processes.sum([meter.sums[k] for k in keys])

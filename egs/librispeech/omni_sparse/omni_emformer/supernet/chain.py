@@ -20,7 +20,7 @@ from emformer.decoding.model import DecodingInfo
 from emformer.errors import RecipeError
 from emformer.experiment.checkpoint import load_newest
 from emformer.model import Transducer, TransducerOutput
-from emformer.training.loss import Batch, loss_scales, run_transducer, weigh_losses
+from emformer.training.loss import Batch, Info, loss_scales, run_transducer, weigh_losses
 from omni_emformer.supernet.calibrated_subnets import calls
 from omni_emformer.supernet.method import OmniMethod, distance_a_frame
 from omni_emformer.supernet.subnets import Subnets
@@ -98,9 +98,7 @@ class ChainMethod(OmniMethod):
     def cost(self, which: Pass) -> float:
         return super().cost(which) + TEACHER_COST
 
-    def loss(
-        self, model: nn.Module, batch: Batch, which: Pass, update: int
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: nn.Module, batch: Batch, which: Pass, update: int) -> tuple[Tensor, Info]:
         with self.omni.running(which):
             out = run_transducer(model, batch, self.config)
         scales = loss_scales(self.config, update, self.total_updates)
@@ -110,14 +108,12 @@ class ChainMethod(OmniMethod):
         return loss, info
 
 
-def distance_to(
-    encoder: nn.Module, batch: Batch, out: TransducerOutput, info: dict[str, float]
-) -> Tensor:
+def distance_to(encoder: nn.Module, batch: Batch, out: TransducerOutput, info: Info) -> Tensor:
     """Squared error to what another encoder gives for the batch; ``info`` tells of it, too."""
     with torch.no_grad():
         aim, _ = encoder(batch.features, batch.feature_lens)
     distance = distance_a_frame(out, aim)
-    info["distillation"] = float(distance) * info["frames"]
+    info["distillation"] = distance.detach() * info["frames"]
     return distance
 
 

@@ -20,7 +20,7 @@ from emformer.config import TrainingConfig
 from emformer.errors import RecipeError
 from emformer.experiment.checkpoint import load_newest
 from emformer.model import Transducer
-from emformer.training.loss import Batch, loss_scales, run_transducer, weigh_losses
+from emformer.training.loss import Batch, Info, loss_scales, run_transducer, weigh_losses
 from emformer.training.method import TrainingMethod
 from omni_emformer.supernet.chain import TEACHER_COST, distance_to, network_of
 
@@ -118,9 +118,7 @@ class GrowthMethod(TrainingMethod):
     def cost(self, which: None) -> float:
         return super().cost(which) + (TEACHER_COST if self._teacher is not None else 0.0)
 
-    def loss(
-        self, model: nn.Module, batch: Batch, which: None, update: int
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: nn.Module, batch: Batch, which: None, update: int) -> tuple[Tensor, Info]:
         out = run_transducer(model, batch, self.config)
         loss, info = weigh_losses(out, loss_scales(self.config, update, self.total_updates))
         if self._teacher is not None and torch.is_grad_enabled():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from emformer.config import TrainingConfig
 from emformer.errors import RecipeError
-from emformer.training.loss import Batch
+from emformer.training.loss import Batch, Info
 from emformer.training.method import TrainingMethod
 from omni_emformer.supernet.layer_model import make_layers
 from omni_emformer.supernet.method import OmniMethod
@@ -102,7 +102,7 @@ class LayerMethod(TrainingMethod):
 
     def loss(
         self, model: nn.Module, batch: Batch, which: MethodPass, update: int
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Info]:
         with self.layers.running(which.layers):
             loss, info = self.inner.loss(model, batch, which.inner, update)
         loss = which.layers.weight * loss

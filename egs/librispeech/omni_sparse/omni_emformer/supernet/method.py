@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from emformer.config import TrainingConfig
 from emformer.errors import RecipeError
 from emformer.model import TransducerOutput
-from emformer.training.loss import Batch, loss_scales, run_transducer, weigh_losses
+from emformer.training.loss import Batch, Info, loss_scales, run_transducer, weigh_losses
 from emformer.training.method import TrainingMethod
 from omni_plugin import OmniError, OmniTraining, SparsitySettings
 from omni_plugin.distillation import (
@@ -63,9 +63,7 @@ class OmniMethod(TrainingMethod):
     def cost(self, which: Pass) -> float:
         return 1 / which.part[1]
 
-    def loss(
-        self, model: nn.Module, batch: Batch, which: Pass, update: int
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: nn.Module, batch: Batch, which: Pass, update: int) -> tuple[Tensor, Info]:
         training = torch.is_grad_enabled()
         teaches = training and which.subnet.is_dense and self.omni.distils(update)
         teacher = None if teaches or not training else self._teacher
@@ -86,7 +84,7 @@ class OmniMethod(TrainingMethod):
             self._teacher = TransducerOutput(*(value.detach() for value in out))
         elif teacher is not None:
             distilled = self._distillation(out, teacher, batch)
-            info["distillation"] = float(distilled) * info["frames"]
+            info["distillation"] = distilled.detach() * info["frames"]
             loss = loss + self.sparsity.distillation.weight * distilled
         return which.weight * loss, info
 
@@ -123,10 +121,11 @@ def distance_a_frame(out: TransducerOutput, aim: Tensor) -> Tensor:
       out: Of the student.
       aim: The teacher's encoder outputs, of shape ``(N, T, D)``.
     """
-    frames = torch.arange(aim.size(1), device=aim.device)
-    padding = frames >= out.encoder_lens.unsqueeze(1)  # (N, T)
+    lens = out.encoder_lens
+    frames = torch.arange(aim.size(1), device=lens.device)
+    padding = (frames >= lens.unsqueeze(1)).to(aim.device, non_blocking=True)  # (N, T)
     each = encoder_distance(out.encoder_out, aim)
-    return each.masked_fill(padding, 0.0).sum() / out.encoder_lens.sum()
+    return each.masked_fill(padding, 0.0).sum() / lens.sum()
 
 
 def _part(batch: Batch, number: int, parts: int, min_symbols: int = 0) -> Batch:

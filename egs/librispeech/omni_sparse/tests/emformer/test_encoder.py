@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+import copy
+
 import pytest
 import torch
 
 from emformer.config import ModelConfig
-from emformer.encoder import StreamingEncoder
+from emformer.encoder import StreamingEncoder, emformer_class
 from emformer.frontend import PAD_LOG_MEL
+from emformer.layer import adapt_emformer
 
 
 def _config(**changes) -> ModelConfig:
@@ -83,8 +86,8 @@ def test_the_states_given_are_left_as_they_are():
     _, states = encoder.forward_chunk(x, None)
     copies = [[t.clone() for t in layer] for layer in states]
     encoder.forward_chunk(x, states)
-    for layer, copy in zip(states, copies, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(layer, copy, strict=True))
+    for layer, kept in zip(states, copies, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(layer, kept, strict=True))
 
 
 def test_lengths_are_whole_chunks():
@@ -98,3 +101,14 @@ def test_a_wrong_number_of_frames_is_refused_with_the_number(frontend, frames):
     encoder = StreamingEncoder(_config(frontend=frontend))
     with pytest.raises(ValueError, match=str(frames)):
         encoder.forward_chunk(torch.zeros(1, frames, 80), None)
+
+
+@pytest.mark.parametrize("frames", [4, 20, 48, 50])
+@pytest.mark.parametrize("left, right", [(0, 0), (0, 3), (6, 2), (5, 1), (100, 4)])
+def test_the_attention_mask_is_torchaudios(frames, left, right):
+    theirs = emformer_class()(8, 2, 16, 1, 4, left_context_length=left, right_context_length=right)
+    ours, utterances = copy.deepcopy(theirs), torch.zeros(frames, 2, 8)
+    adapt_emformer(ours)
+    expected = theirs._gen_attention_mask(utterances)
+    found = ours._gen_attention_mask(utterances)
+    assert found.dtype == torch.bool and torch.equal(found, expected)
