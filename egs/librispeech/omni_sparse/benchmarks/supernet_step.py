@@ -24,6 +24,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import math
 import random
 import sys
 import time
@@ -38,7 +39,7 @@ from benchmarks.child import output_of
 from emformer.config import Config, load_config
 from emformer.model import make_model
 from emformer.options import Parser
-from emformer.training.loss import Batch
+from emformer.training.loss import Batch, read_info
 from emformer.training.method import TrainingMethod
 from emformer.training.schedule import make_optimizer
 from omni_emformer.supernet.method import OmniMethod
@@ -71,18 +72,15 @@ _LATE = {
 }
 
 
-def make_batch(config: Config, seconds: float, device: str) -> Batch:
-    """Utterances of 1.5 s, as many as a batch of ``seconds`` has, of 8 symbols a second."""
-    frames, symbols = 150, 12
-    size = max(1, int(seconds / 1.5))
+def make_batch(config: Config, seconds: float, utterance: float, device: str) -> Batch:
+    """Utterances of some seconds, as many as a batch has, of 8 symbols a second."""
+    frames, symbols = round(100 * utterance), round(8 * utterance)
+    size = max(1, int(seconds / utterance))
     rng = torch.Generator().manual_seed(0)
-    batch = Batch(
-        torch.randn(size, frames, config.model.feature_dim, generator=rng) * 3.5 - 5,
-        torch.full((size,), frames),
-        torch.randint(1, VOCAB_SIZE, (size, symbols), generator=rng),
-        torch.full((size,), symbols),
-    )
-    return Batch(*(value.to(device) for value in vars(batch).values()))
+    x = torch.randn(size, frames, config.model.feature_dim, generator=rng) * 3.5 - 5
+    y = torch.randint(1, VOCAB_SIZE, (size, symbols), generator=rng)
+    lens, y_lens = torch.full((size,), frames), torch.full((size,), symbols)
+    return Batch(x.to(device), lens, y.to(device), y_lens)
 
 
 class Learner:
@@ -97,7 +95,7 @@ class Learner:
         config = load_config(args.config)
         self.model = make_model(config.model, VOCAB_SIZE).to(args.device).train()
         self.optimizer = make_optimizer(self.model, config.training)
-        self.batch = make_batch(config, args.seconds, args.device)
+        self.batch = make_batch(config, args.seconds, args.utterance, args.device)
 
 
 class Updates:
@@ -126,11 +124,14 @@ class Updates:
         """One update; its seconds."""
         start, it = self._now(), self.learner
         it.optimizer.zero_grad(set_to_none=True)
+        infos = []
         for which in self.method.passes(self.update):
-            loss, _ = self.method.loss(self.wrapped, it.batch, which, self.update)
-            assert torch.isfinite(loss)
+            loss, info = self.method.loss(self.wrapped, it.batch, which, self.update)
             loss.backward()
-        nn.utils.clip_grad_norm_(it.model.parameters(), self.clip)
+            infos.append(info)
+        norm = nn.utils.clip_grad_norm_(it.model.parameters(), self.clip)
+        _, (norm,) = read_info(infos, norm)
+        assert math.isfinite(norm)
         it.optimizer.step()
         self.update += 1
         return self._now() - start
@@ -205,7 +206,7 @@ def _status(name: str) -> int:
 
 
 def compare_memory(args: argparse.Namespace) -> None:
-    same = ("config", "system", "seconds", "device")
+    same = ("config", "system", "seconds", "utterance", "device")
     words = [f"--{name}={getattr(args, name)}" for name in same]
     words.append(f"--memory-updates={args.memory_updates}")
     # Freed memory goes back at once, so that the process's peak is of what is in use.
@@ -235,6 +236,7 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default cpu")
     parser.add_argument("--seconds", type=float, default=30.0, help="of audio in a batch")
+    parser.add_argument("--utterance", type=float, default=1.5, help="seconds of each of them")
     parser.add_argument("--rounds", type=int, default=100, help="of all kinds (default 100)")
     parser.add_argument(
         "--kinds",

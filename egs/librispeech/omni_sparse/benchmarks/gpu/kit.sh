@@ -9,7 +9,7 @@ usage() {
   cat <<'EOF'
 Usage: kit.sh pack DIR [--python PYTHON] [--dry-run]
        kit.sh run DIR [--python PYTHON] [--device cuda|cpu] [--steps "STEP ..."] [--dry-run]
-                      [-- OPTIONS OF run.sh]
+                      [--minutes N] [--small] [-- OPTIONS OF run.sh]
 
 pack  where there is a package index: fills DIR/wheels. PYTHON has the version and the torch
       that the GPU's machine has (for fast_rnnt, which is compiled), and requirements/build.txt
@@ -18,15 +18,20 @@ run   on the GPU's machine, with this repository and DIR: the steps in order, ea
         install   DIR/wheels -> DIR/site
         corpus    the corpus synthetic -> DIR/data
         parity    tests of the losses: GPU against CPU
-        step      times of the loss's recursion and of an update
-        train     dense, omni, pruned and chain side by side, then decoded -> DIR/exp, DIR/report
+        step      times of the loss's recursion, of an update of the demo's model and of one of
+                  conf/librispeech.yaml
+        train     dense, omni, pruned and chain side by side, for as many epochs as the time of an
+                  update allows, then decoded -> DIR/demo, DIR/demo-report
+        wide      the same with an encoder of twice the width -> DIR/wide, DIR/wide-report
       What they said is in DIR/log, what they found in DIR/table.md
 
   --python PYTHON   default: python3
   --device DEVICE   that the times are of (default: cuda)
   --steps "STEP .." only these
+  --minutes N       no step begins after these (default: 8); train has half of them, wide a quarter
+  --small           all steps in small, to try the kit itself: corpus quick, few updates
   --dry-run         print the commands; those of run.sh are tried with its own --dry-run
-  -- OPTIONS        of the step train, such as --num-epochs 3 --set training.base_lr=0.002
+  -- OPTIONS        of train and wide, such as --num-epochs 3 --set training.base_lr=0.002
 EOF
 }
 
@@ -35,7 +40,7 @@ die() { echo "error: kit.sh: $*" >&2; exit 2; }
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 recipe=$(dirname "$(dirname "$here")")
 requirements=$recipe/../../../requirements
-all_steps="install corpus parity step train"
+all_steps="install corpus parity step train wide"
 # What the recipe and its tests import, and what these do, beside torch, torchaudio and numpy.
 packages="absl-py audioread cffi click contourpy cycler cytoolz espeakng-loader fonttools grpcio
   iniconfig intervaltree kaldi-native-fbank kaldialign kiwisolver lhotse lilcom markdown markupsafe
@@ -52,12 +57,13 @@ esac
 mkdir -p "$2"
 dir=$(cd "$2" && pwd)
 shift 2
-python=python3 device=cuda steps=$all_steps dry_run=false
+python=python3 device=cuda steps=$all_steps minutes=8 small=false dry_run=false
 while [ $# -gt 0 ]; do
   case $1 in
     --) shift; break ;;
     --dry-run) dry_run=true; shift; continue ;;
-    --python | --device | --steps) [ -n "${2:-}" ] || die "$1 needs a value" ;;
+    --small) small=true; shift; continue ;;
+    --python | --device | --steps | --minutes) [ -n "${2:-}" ] || die "$1 needs a value" ;;
     *) die "unknown option $1 (see kit.sh --help)" ;;
   esac
   name=${1#--}
@@ -65,6 +71,7 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 [[ "$device" = cuda || "$device" = cpu ]] || die "--device is cuda or cpu, not $device"
+[[ "$minutes" =~ ^[0-9]+$ ]] || die "--minutes is a whole number, not $minutes"
 for step in $steps; do
   [[ " $all_steps " = *" $step "* ]] || die "--steps: there is no step $step"
 done
@@ -91,8 +98,10 @@ fi
 
 # ---- run --------------------------------------------------------------------------------------
 
-export OMNI_PYTHON=$python PYTHONPATH=$dir/site
-recipe_stages=(./run.sh --corpus synthetic --data-dir "$dir/data" --package-set current)
+export PYTHONPATH=$dir/site
+corpus=synthetic batch=240
+if $small; then corpus=quick batch=40; fi
+recipe_stages=(./run.sh --corpus "$corpus" --data-dir "$dir/data" --python "$python")
 
 install() {
   run "$python" -m pip install --no-index --no-deps --upgrade --target "$dir/site" "$dir"/wheels/*.whl
@@ -107,20 +116,48 @@ corpus() { stages --stage -1 --stop-stage 5; }
 parity() { run "$python" -m pytest -q tests/emformer/test_rnnt_backend.py tests/emformer/mutual_information; }
 step() {
   export PYTHONPATH=$recipe:$PYTHONPATH
+  if $small; then
+    run "$python" benchmarks/rnnt_recursion.py --device "$device" --rounds 2
+    updates --config conf/quick.yaml --seconds 12 --utterance 3 --rounds 2 --memory-updates 1
+    return
+  fi
   run "$python" benchmarks/rnnt_recursion.py --device "$device"
-  run "$python" benchmarks/supernet_step.py --device "$device" --seconds 240 --rounds 20
+  updates --config conf/demo.yaml --seconds "$batch" --utterance 6 --rounds 20
+  updates --config conf/librispeech.yaml --seconds 300 --utterance 12 --rounds 10
 }
-train() {
-  stages --stage 6 --stop-stage 11 --exp-root "$dir/exp" --report-dir "$dir/report" \
-    --systems "dense omni pruned chain" --train-jobs 4 --max-duration 240 \
-    --decoding-methods greedy_search --sweep-methods greedy_search "$@"
+updates() { run "$python" benchmarks/supernet_step.py --device "$device" "$@"; }
+
+train() { compare demo "$((minutes * 30))" "$@"; }
+wide() {
+  compare wide "$((minutes * 15))" --set model.encoder_dim=288 --set model.ffn_dim=1152 \
+    --set training.base_lr=0.003 "$@"
+}
+# Trainings of $2 seconds side by side, decoded; $1 names their folders.
+compare() {
+  local name=$1 seconds=$2 epochs=() options
+  shift 2
+  if [ -e "$dir/log/step.done" ]; then
+    epochs=(--num-epochs "$(PYTHONPATH=$recipe:$PYTHONPATH "$python" benchmarks/gpu/plan.py \
+      --step-log "$dir/log/step.log" --corpus "$corpus" --data-dir "$dir/data" \
+      --max-duration "$batch" --seconds "$seconds" --trainings 7)")  # dense 1, omni 1.3, pruned 4, chain 0.5
+  fi
+  options=(--exp-root "$dir/$name" --report-dir "$dir/$name-report" --max-duration "$batch"
+    --systems "dense omni pruned chain" --sweep-methods greedy_search --sweep-modes simulated
+    "${epochs[@]}" "$@")
+  stages --stage 6 --stop-stage 6 "${options[@]}"
+  stages --stage 9 --stop-stage 11 --train-jobs 4 "${options[@]}"
 }
 
 mkdir -p "$dir/log"
-failed=
+failed= late=
 for step in $steps; do
   if [ -e "$dir/log/$step.done" ]; then
     echo "$step: done before"
+    continue
+  fi
+  if [ "$SECONDS" -ge "$((60 * minutes))" ]; then
+    late+=" $step"
+    echo "$step: no time is left; call again for it"
     continue
   fi
   echo "$step:"
@@ -147,13 +184,16 @@ if ! $dry_run; then
     fi
     for step in $steps; do
       [[ " $failed " != *" $step "* ]] || echo "Step $step FAILED."
+      [[ " $late " != *" $step "* ]] || echo "Step $step was not begun: no time was left."
     done
     echo
     if [ -e "$dir/log/parity.log" ]; then tail -n 1 "$dir/log/parity.log"; fi
     echo
-    if [ -e "$dir/log/step.log" ]; then grep -v '^  ' "$dir/log/step.log" || true; fi
+    if [ -e "$dir/log/step.log" ]; then grep -vE '^(  |STAGE:)' "$dir/log/step.log" || true; fi
     echo
-    if [ -e "$dir/report/RESULTS.md" ]; then cat "$dir/report/RESULTS.md"; fi
+    for name in demo wide; do
+      if [ -e "$dir/$name-report/RESULTS.md" ]; then cat "$dir/$name-report/RESULTS.md"; fi
+    done
   } >"$dir/table.md"
   echo "$dir/table.md has what was found"
 fi

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from benchmarks.gpu.plan import dense_seconds, epochs_in
+from emformer.errors import RecipeError
 from tests.support.processes import RECIPE, environment
 
 KIT = RECIPE / "benchmarks" / "gpu" / "kit.sh"
@@ -47,13 +49,16 @@ def test_a_dry_run_tells_all_steps_in_order(kit, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if not line.startswith(" ") and line.endswith(":")] == [
-        "install:", "corpus:", "parity:", "step:", "train:",
+        "install:", "corpus:", "parity:", "step:", "train:", "wide:",
     ]  # fmt: skip
     # run.sh itself says what it would train.
     assert "-m local.prepare_synthetic " in done.stdout
     for system in ("omni", "pruned", "chain"):
         assert f"conf/systems/{system}.yaml" in done.stdout
     assert "--num-epochs 3" in done.stdout
+    assert "--set model.encoder_dim=288" in done.stdout
+    # What is there is used, and nothing installed from a package index.
+    assert f"./install.sh --python {sys.executable}" in done.stdout
     assert not (tmp_path / "kit" / "table.md").exists()
 
 
@@ -72,6 +77,7 @@ def test_steps_are_done_once(kit, noting, tmp_path):
         "-m",
         "benchmarks/rnnt_recursion.py",
         "benchmarks/supernet_step.py",
+        "benchmarks/supernet_step.py",
     ]
     assert "said: --device" in (tmp_path / "kit" / "table.md").read_text()
 
@@ -81,7 +87,7 @@ def test_a_failed_step_is_in_the_table_and_tried_again(kit, noting, tmp_path):
     done = kit("run", "--steps", "parity step", python=noting)
     assert done.returncode == 1
     assert "Step parity FAILED." in (tmp_path / "kit" / "table.md").read_text()
-    assert len(asked(tmp_path)) == 3  # the next step was not stopped
+    assert len(asked(tmp_path)) == 4  # the next step was not stopped
     (tmp_path / "broken").unlink()
     done = kit("run", "--steps", "parity step", python=noting)
     assert done.returncode == 0 and "step: done before" in done.stdout
@@ -115,6 +121,7 @@ def test_what_is_packed_has_the_versions_of_the_set(kit):
         (["--device", "tpu"], "--device is cuda or cpu, not tpu"),
         (["--steps", "corpus deploy"], "there is no step deploy"),
         (["--fast"], "unknown option --fast"),
+        (["--minutes", "soon"], "--minutes is a whole number, not soon"),
         (["--steps"], "--steps needs a value"),
     ],
 )
@@ -122,3 +129,52 @@ def test_what_cannot_be_meant_is_one_line(kit, words, message):
     done = kit("run", *words)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert message in done.stderr
+
+
+def test_no_step_begins_when_the_time_is_over(kit, noting, tmp_path):
+    done = kit("run", "--steps", "parity step", "--minutes", "0", python=noting)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (tmp_path / "asked").exists()
+    table = (tmp_path / "kit" / "table.md").read_text()
+    assert "Step parity was not begun" in table and "Step step was not begun" in table
+
+
+def test_an_update_is_timed_on_a_cpu(kit, tmp_path):
+    done = kit("run", "--steps", "step", "--device", "cpu", "--small")
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (tmp_path / "kit" / "table.md").read_text()
+    assert "| recursion | ms | largest error |" in table
+    assert dense_seconds(tmp_path / "kit" / "log" / "step.log") > 0
+    assert f"\ndense {' ' * 18}" in table and "\nsandwich, 2 passes" in table
+
+
+def test_systems_are_trained_for_the_time_there_is_and_compared(
+    kit, tmp_path, tiny_data, tiny_config
+):
+    (tmp_path / "kit" / "log").mkdir(parents=True)
+    (tmp_path / "kit" / "log" / "step.done").touch()
+    # In 240 s go 6 epochs of 7 trainings whose one update an epoch takes 5 s.
+    (tmp_path / "kit" / "log" / "step.log").write_text(
+        "dense                      5.0000  1.000 [ 1.000,  1.000]    1.000   1.05\n"
+    )
+    (tmp_path / "kit" / "data").symlink_to(tiny_data)
+    options = ["--config", tiny_config, "--systems", "dense omni", "--max-duration", "14"]
+    options += ["--lang-dir", tiny_data / "lang_bpe_64", "--subnets", "0 0.9"]
+    done = kit("run", "--steps", "train", "--device", "cpu", "--", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "--num-epochs 6 " in done.stdout
+    table = (tmp_path / "kit" / "table.md").read_text()
+    assert "| dense |" in table and "| omni |" in table
+
+
+@pytest.mark.parametrize(
+    ("seconds", "update", "epochs"), [(240, 0.06, 5), (240, 5, 1), (240, 0.001, 24)]
+)
+def test_as_many_epochs_as_fit_and_at_least_one(seconds, update, epochs):
+    assert epochs_in(seconds, update, updates=100, trainings=7) == epochs
+
+
+def test_a_log_without_a_table_is_told_in_one_line(tmp_path):
+    (tmp_path / "log").write_text("Killed\n")
+    with pytest.raises(RecipeError, match="no table of benchmarks/supernet_step.py"):
+        dense_seconds(tmp_path / "log")
