@@ -98,10 +98,10 @@ fi
 
 # ---- run --------------------------------------------------------------------------------------
 
-export PYTHONPATH=$dir/site
+export OMNI_PYTHON=$python PYTHONPATH=$dir/site
 corpus=synthetic batch=240
 if $small; then corpus=quick batch=40; fi
-recipe_stages=(./run.sh --corpus "$corpus" --data-dir "$dir/data" --python "$python")
+recipe_stages=(./run.sh --corpus "$corpus" --data-dir "$dir/data")
 
 install() {
   run "$python" -m pip install --no-index --no-deps --upgrade --target "$dir/site" "$dir"/wheels/*.whl
@@ -112,7 +112,11 @@ stages() {
   echo "  ${recipe_stages[*]} $*"
   "${recipe_stages[@]}" "$@" "${options[@]}"
 }
-corpus() { stages --stage -1 --stop-stage 5; }
+# Not run.sh's stage -1, which would install, or ask for k2.
+corpus() {
+  PYTHONPATH=$recipe:$PYTHONPATH run "$python" -m local.check_env
+  stages --stage 0 --stop-stage 5
+}
 parity() { run "$python" -m pytest -q tests/emformer/test_rnnt_backend.py tests/emformer/mutual_information; }
 step() {
   export PYTHONPATH=$recipe:$PYTHONPATH

@@ -57,8 +57,7 @@ def test_a_dry_run_tells_all_steps_in_order(kit, tmp_path):
         assert f"conf/systems/{system}.yaml" in done.stdout
     assert "--num-epochs 3" in done.stdout
     assert "--set model.encoder_dim=288" in done.stdout
-    # What is there is used, and nothing installed from a package index.
-    assert f"./install.sh --python {sys.executable}" in done.stdout
+    assert "install.sh" not in done.stdout  # which would want a package index
     assert not (tmp_path / "kit" / "table.md").exists()
 
 
