@@ -77,6 +77,17 @@ def recursion_by_device(compiled: Callable) -> Callable:
     return recursion
 
 
+def checked_on_cpu(check: Callable) -> Callable:
+    """fast_rnnt's check of lengths, for lengths on the CPU only: three times a pass, the host would
+    wait for a GPU to tell that training texts have a symbol."""
+
+    def checked(S: int, T: int, regular: bool, boundary: Tensor | None = None) -> None:
+        if boundary is None or boundary.device.type == "cpu":
+            check(S, T, regular, boundary)
+
+    return checked
+
+
 def recursion_on_gpu(module: ModuleType | None = None) -> tuple[str, str]:
     """What the recursion of CUDA tensors is computed by; needs no GPU to be asked.
 
@@ -121,10 +132,14 @@ def require_k2() -> ModuleType:
 _module, _reason = choose_backend(os.environ.get("OMNI_RNNT_BACKEND", ""))
 NAME = None if _module is None else _module.__name__
 
-if _module is not None and not has_cuda_code(_module):
+if _module is not None:
     # `rnnt_loss` of either package is a function that hides the module of that name.
     _losses = importlib.import_module(f"{NAME}.rnnt_loss")
-    _losses.mutual_information_recursion = recursion_by_device(_losses.mutual_information_recursion)
+    if not has_cuda_code(_module):
+        _recursion = _losses.mutual_information_recursion
+        _losses.mutual_information_recursion = recursion_by_device(_recursion)
+    if hasattr(_losses, "validate_st_lengths"):
+        _losses.validate_st_lengths = checked_on_cpu(_losses.validate_st_lengths)
 
 rnnt_loss_smoothed, get_rnnt_prune_ranges, do_rnnt_pruning, rnnt_loss_pruned = (
     _missing(name, _reason) if _module is None else getattr(_module, name) for name in FUNCTIONS

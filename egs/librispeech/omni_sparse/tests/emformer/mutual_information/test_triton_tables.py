@@ -19,7 +19,10 @@ pytestmark = pytest.mark.skipif(
 def interpreted(tmp_path_factory) -> dict:
     out = tmp_path_factory.mktemp("triton") / "tables.pt"
     run = "tests.emformer.mutual_information.interpreted_run"
-    run_module(run, out, TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
+    done = run_module(run, out, check=False, TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
+    if "only 0-dimensional arrays can be converted to Python scalars" in done.stderr:
+        pytest.skip("THIS TRITON'S INTERPRETER DOES NOT RUN WITH THIS NUMPY (2.5 or later)")
+    assert done.returncode == 0, done.stderr
     return torch.load(out)
 
 
