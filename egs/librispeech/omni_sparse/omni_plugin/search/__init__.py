@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search for the sub-networks of least cost and least error. Needs optuna.
+"""Search for the sub-networks of least cost and least error.
 
-:mod:`omni_plugin.search.plots` needs matplotlib as well.
+:class:`ParetoSearch` needs optuna when it runs, :mod:`omni_plugin.search.plots` matplotlib.
 """
 
 from omni_plugin.search.costs import (

@@ -10,11 +10,13 @@ uniform, in the same way at all sizes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from optuna.trial import Trial
+from typing import TYPE_CHECKING
 
 from omni_plugin.search.guides import Guide
 from omni_plugin.search.space import Space, Vector
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
 
 _KEPT = "kept"
 

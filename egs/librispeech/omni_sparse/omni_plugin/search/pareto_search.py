@@ -7,8 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from optuna.study import Study
+from typing import TYPE_CHECKING
 
 from omni_plugin.errors import OmniError
 from omni_plugin.search.costs import Cost
@@ -19,7 +18,9 @@ from omni_plugin.search.guides import Guide, levels_to_try, one_at_a_time, sensi
 from omni_plugin.search.rank_correlation import rank_correlation
 from omni_plugin.search.settings import SearchSettings
 from omni_plugin.search.space import Space, Vector
-from omni_plugin.search.study import open_study, run_study, vectors_of
+
+if TYPE_CHECKING:  # what reads fronts has no need of optuna
+    from optuna.study import Study
 
 #: Methods of a search.
 SEARCH, RANDOM, UNIFORM = "search", "random", "uniform"
@@ -170,6 +171,8 @@ class ParetoSearch:
         return sensitivity_chain(self.space, self.cost, harm)
 
     def _open_study(self, worker: int) -> Study:
+        from omni_plugin.search.study import open_study
+
         made_of = {
             **self.made_of,
             "axes": [asdict(axis) for axis in self.space.axes],
@@ -181,6 +184,8 @@ class ParetoSearch:
         return open_study(path, self.cost.name, made_of, self.settings.population, seed)
 
     def _evolve(self, study: Study, guides: Mapping[str, Guide]) -> list[Vector]:
+        from omni_plugin.search.study import run_study, vectors_of
+
         self.tell(f"{SEARCH}: {self._num_trials} trials")
         settings, rung = self.settings, self.rungs[0]
         genes = Genes(self.space, guides, settings.spread)

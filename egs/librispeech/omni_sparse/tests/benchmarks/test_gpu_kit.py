@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.gpu.plan import dense_seconds, epochs_in
 from emformer.errors import RecipeError
-from tests.support.processes import RECIPE, environment
+from tests.support.processes import RECIPE, environment, run_python
 
 KIT = RECIPE / "benchmarks" / "gpu" / "kit.sh"
 
@@ -112,6 +112,15 @@ def test_what_is_packed_has_the_versions_of_the_set(kit):
     packed = [word for word in done.stdout.split() if "==" in word]
     assert "lhotse" in done.stdout and set(packed) <= set(pins) and len(packed) > 20
     assert "build_wheel.sh" in done.stdout
+
+
+def test_the_steps_need_no_package_that_is_not_brought():
+    left_out = ["alembic", "onnx", "onnxruntime", "optuna", "sherpa_onnx", "sqlalchemy"]
+    steps = ["local.prepare_synthetic", "local.prepare_synthetic_manifests", "local.compute_fbank"]
+    steps += ["local.train_bpe_model", "emformer.train", "omni_emformer.train"]
+    steps += ["omni_emformer.sweep.__main__", "omni_emformer.report.__main__"]
+    code = f"import importlib, sys; sys.modules.update(dict.fromkeys({left_out}))"
+    run_python("-c", f"{code}\nfor name in {steps}: importlib.import_module(name)")
 
 
 @pytest.mark.parametrize(
