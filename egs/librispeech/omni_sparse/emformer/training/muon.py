@@ -50,7 +50,8 @@ class MuonAdamW(AdamW):
     The matrices of those move along their orthogonalized momentum: all directions of a matrix learn
     at one rate, whatever their gradients' sizes (Jordan et al., 2024), with Nesterov's look ahead
     and AdamW's decoupled weight decay. The size of a step is set over the entries that have a
-    gradient, so that it is the same for a masked matrix as for a whole one.
+    gradient, so that it is the same for a masked matrix as for a whole one; over all where none
+    has one.
 
     Args:
       groups: Parameter groups; those with ``muon`` have matrices only.
@@ -97,7 +98,9 @@ class MuonAdamW(AdamW):
                 # Not over all entries: with nine tenths of them masked, most of the update falls on
                 # the others, two to three times as large, and they learn worse.
                 learning = parameter.grad != 0
-                rms = (update.square() * learning).sum() / learning.sum().clamp(min=1)
+                # A unit that was dropped from all utterances goes on along its momentum.
+                learning |= ~learning.any()
+                rms = (update.square() * learning).sum() / learning.sum()
                 step = rate * _UPDATE_RMS / rms.sqrt().clamp(min=1e-6)
                 parameter.mul_(1 - rate * group["weight_decay"])
                 parameter.addcmul_(update, step, value=-1)

@@ -74,6 +74,19 @@ def test_a_masked_matrix_steps_as_far_as_a_whole_one():
     )
 
 
+def test_a_matrix_without_gradient_goes_on_along_its_momentum_no_faster():
+    torch.manual_seed(9)
+    weight = nn.Parameter(torch.zeros(16, 40))
+    optimizer = MuonAdamW([{"params": [weight], "muon": True}], lr=0.01)
+    weight.grad = torch.randn(16, 40)
+    optimizer.step()
+    before = weight.detach().clone()
+    weight.grad = torch.zeros(16, 40)
+    optimizer.step()
+    rms = (weight.detach() - before).square().mean().sqrt()
+    torch.testing.assert_close(rms, torch.tensor(0.2 * 0.01))
+
+
 def test_a_step_goes_along_the_momentum_with_nesterovs_look_ahead(model):
     optimizer = MuonAdamW(groups_of(model), lr=0.0)
     step(model, optimizer, 4)
