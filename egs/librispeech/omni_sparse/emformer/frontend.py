@@ -94,6 +94,19 @@ def make_frontend(config: ModelConfig) -> StackFrontend | ConvFrontend:
     return {"stack": StackFrontend, "conv": ConvFrontend}[config.frontend](config)
 
 
+def padding_mask(lens: Tensor, x: Tensor) -> Tensor:
+    """True after each utterance's end, of shape ``(N, T)``, where ``x`` is.
+
+    It is made where the lengths are, so that lengths on the host wait for no GPU.
+
+    Args:
+      lens: Valid frames, of shape ``(N,)``.
+      x: Of shape ``(N, T, ...)``.
+    """
+    frame = torch.arange(x.size(1), device=lens.device)
+    return (frame >= lens.unsqueeze(1)).to(x.device, non_blocking=True)
+
+
 def pad_after_end(x: Tensor, x_lens: Tensor, num_frames: int) -> Tensor:
     """Silence after each utterance's end.
 
@@ -106,6 +119,4 @@ def pad_after_end(x: Tensor, x_lens: Tensor, num_frames: int) -> Tensor:
       Features of shape ``(N, num_frames, F)``, :data:`PAD_LOG_MEL` from each utterance's end on.
     """
     x = nn.functional.pad(x, (0, 0, 0, max(0, num_frames - x.size(1))))[:, :num_frames]
-    frame = torch.arange(num_frames, device=x_lens.device)
-    after = (frame >= x_lens.unsqueeze(1)).to(x.device, non_blocking=True)
-    return x.masked_fill(after.unsqueeze(2), PAD_LOG_MEL)
+    return x.masked_fill(padding_mask(x_lens, x).unsqueeze(2), PAD_LOG_MEL)

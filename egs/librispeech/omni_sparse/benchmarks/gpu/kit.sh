@@ -131,19 +131,21 @@ step() {
 }
 updates() { run "$python" benchmarks/supernet_step.py --device "$device" "$@"; }
 
-train() { compare demo "$((minutes * 30))" "$@"; }
+# Dense 1, omni 1.3, pruned 4 and chain 0.5 trainings, in updates of the demo's model; those of the
+# wide one have four times as much to multiply.
+train() { compare demo "$((minutes * 30))" 7 "$@"; }
 wide() {
-  compare wide "$((minutes * 15))" --set model.encoder_dim=288 --set model.ffn_dim=1152 \
+  compare wide "$((minutes * 15))" 28 --set model.encoder_dim=288 --set model.ffn_dim=1152 \
     --set training.base_lr=0.003 "$@"
 }
-# Trainings of $2 seconds side by side, decoded; $1 names their folders.
+# What fits into $2 seconds of $3 trainings, side by side, decoded; $1 names their folders.
 compare() {
-  local name=$1 seconds=$2 epochs=() options
-  shift 2
+  local name=$1 seconds=$2 trainings=$3 epochs=() options
+  shift 3
   if [ -e "$dir/log/step.done" ]; then
     epochs=(--num-epochs "$(PYTHONPATH=$recipe:$PYTHONPATH "$python" benchmarks/gpu/plan.py \
       --step-log "$dir/log/step.log" --corpus "$corpus" --data-dir "$dir/data" \
-      --max-duration "$batch" --seconds "$seconds" --trainings 7)")  # dense 1, omni 1.3, pruned 4, chain 0.5
+      --max-duration "$batch" --seconds "$seconds" --trainings "$trainings")")
   fi
   options=(--exp-root "$dir/$name" --report-dir "$dir/$name-report" --max-duration "$batch"
     --systems "dense omni pruned chain" --sweep-methods greedy_search --sweep-modes simulated

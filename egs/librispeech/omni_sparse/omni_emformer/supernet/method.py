@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from emformer.config import TrainingConfig
 from emformer.errors import RecipeError
+from emformer.frontend import padding_mask
 from emformer.model import TransducerOutput
 from emformer.training.loss import Batch, Info, loss_scales, run_transducer, weigh_losses
 from emformer.training.method import TrainingMethod
@@ -121,11 +122,9 @@ def distance_a_frame(out: TransducerOutput, aim: Tensor) -> Tensor:
       out: Of the student.
       aim: The teacher's encoder outputs, of shape ``(N, T, D)``.
     """
-    lens = out.encoder_lens
-    frames = torch.arange(aim.size(1), device=lens.device)
-    padding = (frames >= lens.unsqueeze(1)).to(aim.device, non_blocking=True)  # (N, T)
     each = encoder_distance(out.encoder_out, aim)
-    return each.masked_fill(padding, 0.0).sum() / lens.sum()
+    padding = padding_mask(out.encoder_lens, aim)
+    return each.masked_fill(padding, 0.0).sum() / out.encoder_lens.sum()
 
 
 def _part(batch: Batch, number: int, parts: int, min_symbols: int = 0) -> Batch:

@@ -18,6 +18,8 @@ from tests.support.made_up_batches import make_batch
 
 META = "meta"
 
+_prune_ranges = rnnt_backend.get_rnnt_prune_ranges
+
 
 def complete_meta(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give ``meta`` what it lacks: operations that a GPU has, and the recursion of a loss library
@@ -41,10 +43,7 @@ def _waiting_ranges(*words, **options) -> torch.Tensor:
     """fast_rnnt's, which reads the smallest range that all utterances allow: here 2."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "item", lambda _: 2)
-        return _module_ranges(*words, **options)
-
-
-_module_ranges = rnnt_backend.get_rnnt_prune_ranges
+        return _prune_ranges(*words, **options)
 
 
 def batch_on_meta() -> Batch:

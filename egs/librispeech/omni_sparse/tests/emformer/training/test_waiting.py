@@ -18,7 +18,7 @@ def complete(monkeypatch):
     complete_meta(monkeypatch)
 
 
-def test_a_pass_does_not_wait(monkeypatch):
+def test_a_pass_does_not_wait():
     model = make_model(CONFIG.model, 20).to(META)
     loss, info = TrainingMethod(CONFIG.training, 100).loss(model, batch_on_meta(), None, 50)
     assert loss.is_meta and info["loss"].is_meta
