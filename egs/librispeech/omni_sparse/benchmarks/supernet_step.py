@@ -41,6 +41,7 @@ from emformer.model import make_model
 from emformer.options import Parser
 from emformer.training.loss import Batch, read_info
 from emformer.training.method import TrainingMethod
+from emformer.training.precision import DTYPES, check_dtype
 from emformer.training.schedule import make_optimizer
 from omni_emformer.supernet.method import OmniMethod
 from omni_emformer.supernet.system import load_system
@@ -118,6 +119,7 @@ class Updates:
         self.method = make_method(training, total)
         self.wrapped = self.method.wrap(learner.model)
         self.learner, self.clip, self.device = learner, training.clip_grad_norm, args.device
+        self.dtype = DTYPES[args.dtype]
         self.update = 0
 
     def run(self) -> float:
@@ -126,7 +128,8 @@ class Updates:
         it.optimizer.zero_grad(set_to_none=True)
         infos = []
         for which in self.method.passes(self.update):
-            loss, info = self.method.loss(self.wrapped, it.batch, which, self.update)
+            with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
+                loss, info = self.method.loss(self.wrapped, it.batch, which, self.update)
             loss.backward()
             infos.append(info)
         norm = nn.utils.clip_grad_norm_(it.model.parameters(), self.clip)
@@ -206,7 +209,7 @@ def _status(name: str) -> int:
 
 
 def compare_memory(args: argparse.Namespace) -> None:
-    same = ("config", "system", "seconds", "utterance", "device")
+    same = ("config", "system", "seconds", "utterance", "device", "dtype")
     words = [f"--{name}={getattr(args, name)}" for name in same]
     words.append(f"--memory-updates={args.memory_updates}")
     # Freed memory goes back at once, so that the process's peak is of what is in use.
@@ -222,8 +225,8 @@ def compare_memory(args: argparse.Namespace) -> None:
             print(f"{kind:24} {values[what] / 1e6:8.1f} {ratio:6.3f}")
 
 
-def main() -> None:
-    parser = Parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What an update is of."""
     parser.add_argument(
         "--config",
         default="conf/demo.yaml",
@@ -237,7 +240,6 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default cpu")
     parser.add_argument("--seconds", type=float, default=30.0, help="of audio in a batch")
     parser.add_argument("--utterance", type=float, default=1.5, help="seconds of each of them")
-    parser.add_argument("--rounds", type=int, default=100, help="of all kinds (default 100)")
     parser.add_argument(
         "--kinds",
         nargs="+",
@@ -245,9 +247,19 @@ def main() -> None:
         default=list(KINDS),
         help="of updates (default: all)",
     )
+    parser.add_argument(
+        "--dtype", default="float32", choices=list(DTYPES), help="under autocast (default float32)"
+    )
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    add_arguments(parser)
+    parser.add_argument("--rounds", type=int, default=100, help="of all kinds (default 100)")
     parser.add_argument("--memory-updates", type=int, default=4, help="0 for none")
     parser.add_argument("--child", choices=list(KINDS), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    check_dtype(args.dtype, torch.device(args.device))
     if args.child:
         print(json.dumps(peak_memory(args.child, args)))
         return

@@ -84,32 +84,51 @@ class MuonAdamW(AdamW):
             self.param_groups = groups
 
     def _step_matrices(self, group: dict[str, Any]) -> None:
-        rate, same_shape = group["lr"], defaultdict(list)
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                is_tall = parameter.shape[0] > parameter.shape[1]
-                wide = parameter.shape[::-1] if is_tall else parameter.shape
-                same_shape[wide].append((parameter, self._direction(parameter), is_tall))
+        learning = [parameter for parameter in group["params"] if parameter.grad is not None]
+        if not learning:
+            return
+        directions = self._directions(learning)
+        torch._foreach_mul_(learning, 1 - group["lr"] * group["weight_decay"])
+        same_shape = defaultdict(list)
+        for parameter, direction in zip(learning, directions, strict=True):
+            is_tall = parameter.shape[0] > parameter.shape[1]
+            wide = parameter.shape[::-1] if is_tall else parameter.shape
+            same_shape[wide].append((parameter, direction, is_tall))
         for found in same_shape.values():
-            wide = [direction.t() if is_tall else direction for _, direction, is_tall in found]
-            updates = orthogonalized(torch.stack(wide))
-            for (parameter, _, is_tall), update in zip(found, updates, strict=True):
-                update = update.t() if is_tall else update
-                # Not over all entries: with nine tenths of them masked, most of the update falls on
-                # the others, two to three times as large, and they learn worse.
-                learning = parameter.grad != 0
-                # A unit that was dropped from all utterances goes on along its momentum.
-                learning |= ~learning.any()
-                rms = (update.square() * learning).sum() / learning.sum()
-                step = rate * _UPDATE_RMS / rms.sqrt().clamp(min=1e-6)
-                parameter.mul_(1 - rate * group["weight_decay"])
-                parameter.addcmul_(update, step, value=-1)
+            updates = orthogonalized(torch.stack([_wide(d, tall) for _, d, tall in found]))
+            grads = torch.stack([_wide(parameter.grad, tall) for parameter, _, tall in found])
+            steps = group["lr"] * _UPDATE_RMS / _rms(updates, grads).clamp(min=1e-6)
+            for (parameter, _, tall), update, step in zip(found, updates, steps, strict=True):
+                parameter.addcmul_(_wide(update, tall), step, value=-1)
 
-    def _direction(self, parameter: nn.Parameter) -> Tensor:
-        state = self.state[parameter]
-        if not state:
-            # AdamW looks for the first when a state is loaded.
-            state.update(step=torch.zeros(()), momentum=torch.zeros_like(parameter))
-        state["step"] += 1
-        moment = state["momentum"].mul_(self._momentum).add_(parameter.grad)
-        return parameter.grad.add(moment, alpha=self._momentum)
+    def _directions(self, learning: list[nn.Parameter]) -> list[Tensor]:
+        """Gradients that look ahead along their momentum, which is brought up to date."""
+        for parameter in learning:
+            if not self.state[parameter]:
+                # AdamW looks for the first when a state is loaded.
+                first = {"step": torch.zeros(()), "momentum": torch.zeros_like(parameter)}
+                self.state[parameter].update(first)
+        # Of all at once: on a GPU the number of operations is what takes time.
+        moments = [self.state[parameter]["momentum"] for parameter in learning]
+        grads = [parameter.grad for parameter in learning]
+        torch._foreach_mul_(moments, self._momentum)
+        torch._foreach_add_(moments, grads)
+        return list(torch._foreach_add(grads, moments, alpha=self._momentum))
+
+
+def _wide(matrix: Tensor, is_tall: bool) -> Tensor:
+    return matrix.t() if is_tall else matrix
+
+
+def _rms(updates: Tensor, grads: Tensor) -> Tensor:
+    """Root mean squares of ``(N, rows, columns)`` where there is a gradient, of shape ``(N,)``.
+
+    Not over all entries: with nine tenths of them masked, most of the update falls on the others,
+    two to three times as large, and they learn worse.
+    """
+    counted = (grads != 0).flatten(1)
+    # A unit that was dropped from all utterances goes on along its momentum.
+    counted |= ~counted.any(1, keepdim=True)
+    squares = updates.flatten(1).square() * counted
+    # Each by itself: how a sum over rows is put together depends on how many rows there are.
+    return (torch.stack([one.sum() for one in squares]) / counted.sum(1)).sqrt()

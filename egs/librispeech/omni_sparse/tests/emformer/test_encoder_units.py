@@ -12,7 +12,7 @@ from emformer.decoding.streams import encode_chunk_by_chunk
 from emformer.encoder import StreamingEncoder, emformer_class
 from emformer.errors import RecipeError
 from emformer.experiment.same_run import check_same_run
-from emformer.layer import UNIT_MODULES
+from emformer.layer import UNIT_MODULES, adapt_emformer
 from emformer.model import make_model
 
 ALL = tuple(f"{number}.{unit}" for number in range(3) for unit in UNITS)
@@ -75,6 +75,25 @@ def test_with_all_units_the_outputs_are_torchaudios():
         out, _, states = encoder.emformer.infer(chunk, lens, states)
         expected, _, expected_states = plain.infer(chunk, lens, expected_states)
         assert torch.equal(out, expected)
+
+
+@pytest.mark.parametrize("left, right", [(6, 2), (0, 0), (0, 3), (5, 1), (100, 4)])
+@pytest.mark.parametrize("lens", [(20, 12, 4), (20,), (22, 22, 3)], ids=str)
+def test_of_whole_utterances_outputs_and_gradients_are_torchaudios_bit_for_bit(left, right, lens):
+    contexts = dict(left_context_length=left, right_context_length=right)
+    torch.manual_seed(1)
+    plain = emformer_class()(16, 2, 32, 3, 4, dropout=0.1, **contexts)
+    ours = copy.deepcopy(plain)
+    adapt_emformer(ours)
+    found = []
+    for encoder in (plain, ours):
+        torch.manual_seed(0)
+        x = torch.randn(len(lens), max(lens) + right, 16, requires_grad=True)
+        out, _ = encoder(x, torch.tensor(lens))
+        (out * torch.randn_like(out)).sum().backward()
+        found.append([out, x.grad, *(p.grad for p in encoder.parameters())])
+    for expected, value in zip(*found, strict=True):
+        assert torch.equal(value, expected)
 
 
 @pytest.mark.parametrize("removed", REMOVED, ids=" ".join)

@@ -43,13 +43,13 @@ def test_each_level_of_a_chain_goes_on_from_the_one_before():
 def test_what_grows_around_a_chain_is_told_its_core_and_its_blocks():
     found = stage(9, "--systems", "dense chain_long nested", "--seeds", "2")
     found = [command for command in found if "conf/systems/nested.yaml" in command]
-    assert folders(found) == [f"nested-{x}-seed2" for x in ("0.70", "0.50", "0.00")]
+    assert folders(found) == [f"nested-{x}-seed2" for x in ("0.50", "0.00")]
     starts, blocks = (
         [re.search(rf"--{option} exp/synthetic/(\S+)", command)[1] for command in found]
         for option in ("start-from", "blocks-from")
     )
-    assert starts == ["chain_long-0.80-seed2", "nested-0.70-seed2", "nested-0.50-seed2"]
-    assert blocks == ["chain_long-0.70-seed2", "chain_long-0.50-seed2", "dense-seed2"]
+    assert starts == ["chain_long-0.70-seed2", "nested-0.50-seed2"]
+    assert blocks == ["chain_long-0.50-seed2", "dense-seed2"]
 
 
 @pytest.mark.parametrize("systems", ["dense nested", "dense nested chain_long"])

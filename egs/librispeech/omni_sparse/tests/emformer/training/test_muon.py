@@ -114,6 +114,24 @@ def test_a_transposed_matrix_gets_the_transposed_step():
     torch.testing.assert_close(tall.detach(), wide.detach().t())
 
 
+def test_a_matrix_steps_as_it_would_alone():
+    torch.manual_seed(0)
+    whole = [nn.Parameter(torch.randn(shape)) for shape in [(12, 8), (8, 12), (8, 12), (12, 12)]]
+    alone = copy.deepcopy(whole)
+    optimizers = [MuonAdamW([{"params": whole, "weight_decay": 0.1, "muon": True}], lr=0.01)]
+    for matrix in alone:
+        groups = [{"params": [matrix], "weight_decay": 0.1, "muon": True}]
+        optimizers.append(MuonAdamW(groups, lr=0.01))
+    for _ in range(3):
+        for one, other in zip(whole, alone, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other in zip(whole, alone, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_weight_decay_is_decoupled(model):
     """Where the gradient is zero, a step is the decay alone."""
     before = model[0].weight.detach().clone()
