@@ -83,7 +83,7 @@ done
 
 [ -z "$ngpu" ] || world_size=$ngpu
 for name in stage stop_stage; do check_number "$name" -1; done
-for name in nj evaluations world_size train_jobs avg beam_size epoch num_epochs; do
+for name in nj evaluations world_size train_jobs sweep_jobs avg beam_size epoch num_epochs; do
   check_number "$name" 1
 done
 choice dtype float32 float16 bfloat16
@@ -103,6 +103,11 @@ split_words "$seeds"
 for name in "${!words[@]}"; do words[name]=$((10#${words[name]})); done
 seeds=${words[*]}
 check_each_once --seeds "${words[@]}"
+split_words "$skip_stages"
+for one in ${words[@]+"${words[@]}"}; do
+  [[ $one =~ ^(-1|[0-9]|1[0-5])$ ]] || fail_usage "--skip-stages: '$one' is no stage, -1 to 15"
+done
+skip_stages=${words[*]-}
 split_words "$systems"
 [ "${#words[@]}" -gt 0 ] || fail_usage "--systems names nothing; see conf/systems"
 systems=${words[*]}

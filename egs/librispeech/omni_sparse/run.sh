@@ -5,6 +5,7 @@ set -eou pipefail
 
 stage=-1
 stop_stage=11
+skip_stages=
 corpus=synthetic
 data_dir=
 dl_dir=download
@@ -21,6 +22,7 @@ nj=$(nproc)
 world_size=1
 ngpu=
 train_jobs=
+sweep_jobs=1
 dtype=float32
 num_epochs=
 max_duration=
@@ -78,6 +80,8 @@ model of the first seed: X/dense, or X/dense-seedN where that seed is N)
   15  benchmark       X/omni/export/* -> X/omni/export/benchmark.md and plots: bytes, memory, time
                       (stages 12 to 15 are not run without --stop-stage)
 
+  --skip-stages "7 8"  leave some out: 7 and 8 decode the dense model, which the sweep does again
+
 What to run on
   --quick             the whole recipe in minutes, on a small corpus; options beside it count. Short for
                       QUICK_OPTIONS
@@ -128,6 +132,7 @@ Sweep and report
                       system validates)
   --sweep-methods "greedy_search modified_beam_search"
   --sweep-modes "simulated chunk-wise"  (default: chunk-wise)
+  --sweep-jobs N      sweeps side by side, which share the cores (default: 1)
   --report-dir DIR    of RESULTS.md, report.html and plots (default: X)
 
 Search
@@ -202,7 +207,7 @@ same_call() {
   [ -z "${2:-}" ] || words+=(--stop-stage "$2")
   for ((i = 0; i < ${#_given[@]}; i += 2)); do
     case ${_given[i]} in
-      stage | stop_stage | dry_run) ;;
+      stage | stop_stage | skip_stages | dry_run) ;;
       *) words+=("--${_given[i]//_/-}" "${_given[i + 1]}") ;;
     esac
   done
@@ -233,7 +238,9 @@ if $quick; then
   done
 fi
 
-in_stages() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+in_stages() {
+  [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && [[ " $skip_stages " != *" $1 "* ]]
+}
 
 . ./check_options.sh
 
@@ -646,7 +653,13 @@ sweep_run() {
     # shellcheck disable=SC2206
     options+=(--subnets $subnets)
   fi
-  run python3 -m omni_emformer.sweep --exp-dir "$folder" "${options[@]}"
+  if $dry_run || [ "$sweep_jobs" = 1 ]; then
+    run python3 -m omni_emformer.sweep --exp-dir "$folder" "${options[@]}"
+    return
+  fi
+  wait_beside "$(basename "$folder")"  # one file of results
+  start_beside "$sweep_jobs" $((($(nproc) + sweep_jobs - 1) / sweep_jobs)) "$(basename "$folder")" \
+    python3 -m omni_emformer.sweep --exp-dir "$folder" "${options[@]}"
 }
 
 if in_stages 10; then
@@ -654,6 +667,7 @@ if in_stages 10; then
   # shellcheck disable=SC2206 # several, separated by spaces
   sweep_options=(--methods $sweep_methods --modes $sweep_modes "${weights_options[@]}")
   for_each_run sweep_run
+  finish_beside
   finished "Stage 10 done: $exp_root/*/results.jsonl; next: report (stage 11)"
 fi
 

@@ -57,7 +57,7 @@ def summary(events: Iterable[Any]) -> Profile:
     by_name: Counter[str] = Counter()
     for event in events:
         if event.device_type() == DeviceType.CUDA:
-            kernels.append((event.start_ns(), event.start_ns() + event.duration_ns()))
+            kernels.append(_begin_and_end(event))
             by_name[event.name().split("<")[0].split("(")[0]] += 1
         elif event.name() in _WAITS:
             waits += 1
@@ -66,6 +66,13 @@ def summary(events: Iterable[Any]) -> Profile:
     busy = sum(end - start for start, end in kernels)
     span = max(end for _, end in kernels) - min(start for start, _ in kernels)
     return Profile(len(kernels), busy / 1e6, span / 1e6, waits, by_name)
+
+
+def _begin_and_end(event: Any) -> tuple[int, int]:
+    """Of a kernel, in nanoseconds."""
+    if hasattr(event, "start_ns"):
+        return event.start_ns(), event.start_ns() + event.duration_ns()
+    return event.start_us() * 1000, (event.start_us() + event.duration_us()) * 1000  # torch 1
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ has before it makes a model, in which the allocator has a share of a few per cen
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -119,7 +120,9 @@ class Updates:
         self.method = make_method(training, total)
         self.wrapped = self.method.wrap(learner.model)
         self.learner, self.clip, self.device = learner, training.clip_grad_norm, args.device
-        self.dtype = DTYPES[args.dtype]
+        self.autocast: Any = contextlib.nullcontext
+        if args.dtype != "float32":
+            self.autocast = functools.partial(torch.autocast, args.device, DTYPES[args.dtype])
         self.update = 0
 
     def run(self) -> float:
@@ -128,7 +131,7 @@ class Updates:
         it.optimizer.zero_grad(set_to_none=True)
         infos = []
         for which in self.method.passes(self.update):
-            with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
+            with self.autocast():
                 loss, info = self.method.loss(self.wrapped, it.batch, which, self.update)
             loss.backward()
             infos.append(info)

@@ -72,7 +72,7 @@ class OptionalUnits:
 
 
 class OwnSteps:
-    """torchaudio's attention over whole utterances, with one mask for all that is not to be seen."""
+    """torchaudio's attention over whole utterances, with one mask for all that is hidden."""
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Attention of all frames to all.

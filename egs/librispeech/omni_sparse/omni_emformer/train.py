@@ -10,8 +10,8 @@ Usage:
     --start-from exp/synthetic/dense --teacher exp/synthetic/dense \\
     --exp-dir exp/synthetic/chain-0.50
   python3 -m omni_emformer.train --system conf/systems/nested.yaml --level 0.5 \\
-    --start-from exp/synthetic/chain_long-0.80 --blocks-from exp/synthetic/chain_long-0.70 \\
-    --teacher exp/synthetic/dense --exp-dir exp/synthetic/nested-0.70
+    --start-from exp/synthetic/chain_long-0.70 --blocks-from exp/synthetic/chain_long-0.50 \\
+    --teacher exp/synthetic/dense --exp-dir exp/synthetic/nested-0.50
   python3 -m omni_emformer.train --system conf/systems/omni.yaml --set sparsity.sampler.random=2 \\
     --set training.base_lr=0.002 --exp-dir exp/synthetic/omni-2
 

@@ -7,7 +7,7 @@ export CDPATH=
 
 usage() {
   cat <<'EOF'
-Usage: kit.sh pack DIR [--python PYTHON] [--dry-run]
+Usage: kit.sh pack DIR [--python PYTHON] [--has FILE] [--dry-run]
        kit.sh run DIR [--python PYTHON] [--device cuda|cpu] [--steps "STEP ..."] [--dry-run]
                       [--minutes N] [--small] [-- OPTIONS OF run.sh]
 
@@ -19,16 +19,18 @@ run   on the GPU's machine, with this repository and DIR: the steps in order, ea
         corpus    the corpus synthetic -> DIR/data
         parity    tests of the losses: GPU against CPU
         step      times of the loss's recursion, of an update of the demo's model and of one of
-                  conf/librispeech.yaml
-        train     dense, omni, pruned and chain side by side, for as many epochs as the time of an
-                  update allows, then decoded -> DIR/demo, DIR/demo-report
-        wide      the same with an encoder of twice the width -> DIR/wide, DIR/wide-report
+                  conf/librispeech.yaml, and how many kernels they have
+        train     dense, omni, pruned, chain_long and nested side by side, with batches of 240 s and
+                  for as many epochs as the time of an update allows, then decoded -> DIR/demo,
+                  DIR/demo-report
+        wide      the same with conf/demo_wide.yaml and batches of 60 s -> DIR/wide, DIR/wide-report
       What they said is in DIR/log, what they found in DIR/table.md
 
   --python PYTHON   default: python3
+  --has FILE        what the GPU's machine has already, a line each (its "pip freeze"): not packed
   --device DEVICE   that the times are of (default: cuda)
   --steps "STEP .." only these
-  --minutes N       no step begins after these (default: 8); train has half of them, wide a quarter
+  --minutes N       no step begins after these (default: 8); train has a quarter of them, wide half
   --small           all steps in small, to try the kit itself: corpus quick, few updates
   --dry-run         print the commands; those of run.sh are tried with its own --dry-run
   -- OPTIONS        of train and wide, such as --num-epochs 3 --set training.base_lr=0.002
@@ -57,13 +59,13 @@ esac
 mkdir -p "$2"
 dir=$(cd "$2" && pwd)
 shift 2
-python=python3 device=cuda steps=$all_steps minutes=8 small=false dry_run=false
+python=python3 device=cuda steps=$all_steps minutes=8 has= small=false dry_run=false
 while [ $# -gt 0 ]; do
   case $1 in
     --) shift; break ;;
     --dry-run) dry_run=true; shift; continue ;;
     --small) small=true; shift; continue ;;
-    --python | --device | --steps | --minutes) [ -n "${2:-}" ] || die "$1 needs a value" ;;
+    --python | --device | --steps | --minutes | --has) [ -n "${2:-}" ] || die "$1 needs a value" ;;
     *) die "unknown option $1 (see kit.sh --help)" ;;
   esac
   name=${1#--}
@@ -86,8 +88,11 @@ run() {
 }
 
 if [ "$command" = pack ]; then
+  [ -z "$has" ] || [ -f "$has" ] || die "--has: there is no $has"
   pins=()
   for package in $packages; do
+    if [ -n "$has" ] && sed 's/[ =].*//; y/_ABCDEFGHIJKLMNOPQRSTUVWXYZ/-abcdefghijklmnopqrstuvwxyz/' \
+      "$has" | grep -qx "$package"; then continue; fi
     pins+=("$(grep "^$package==" "$requirements/current.txt")") || die "current.txt has no $package"
   done
   run "$python" -m pip download --no-deps --dest "$dir/wheels" "${pins[@]}"
@@ -123,35 +128,43 @@ step() {
   if $small; then
     run "$python" benchmarks/rnnt_recursion.py --device "$device" --rounds 2
     updates --config conf/quick.yaml --seconds 12 --utterance 3 --rounds 2 --memory-updates 1
+    kernels --config conf/quick.yaml --seconds 12 --utterance 3
     return
   fi
   run "$python" benchmarks/rnnt_recursion.py --device "$device"
   updates --config conf/demo.yaml --seconds "$batch" --utterance 6 --rounds 20
+  kernels --config conf/demo.yaml --seconds "$batch" --utterance 6
   updates --config conf/librispeech.yaml --seconds 300 --utterance 12 --rounds 10
+  kernels --config conf/librispeech.yaml --seconds 300 --utterance 12
+  [ "$device" = cpu ] || updates --config conf/librispeech.yaml --seconds 300 --utterance 12 \
+    --rounds 10 --memory-updates 0 --dtype bfloat16
 }
 updates() { run "$python" benchmarks/supernet_step.py --device "$device" "$@"; }
+kernels() { run "$python" benchmarks/step_profile.py --device "$device" "$@"; }
 
-# Dense 1, omni 1.3, pruned 4 and chain 0.5 trainings, in updates of the demo's model; those of the
-# wide one have four times as much to multiply.
-train() { compare demo "$((minutes * 30))" 7 "$@"; }
-wide() {
-  compare wide "$((minutes * 15))" 28 --set model.encoder_dim=288 --set model.ffn_dim=1152 \
-    --set training.base_lr=0.003 "$@"
-}
-# What fits into $2 seconds of $3 trainings, side by side, decoded; $1 names their folders.
+train() { compare demo "$((minutes * 15))" "$batch" conf/demo.yaml "$@"; }
+wide() { compare wide "$((minutes * 30))" 60 conf/demo_wide.yaml "$@"; }
+# What fits into $2 seconds of training with batches of $3 seconds by the configuration $4, side by
+# side, and decoded; $1 names its folders.
 compare() {
-  local name=$1 seconds=$2 trainings=$3 epochs=() options
-  shift 3
-  if [ -e "$dir/log/step.done" ]; then
-    epochs=(--num-epochs "$(PYTHONPATH=$recipe:$PYTHONPATH "$python" benchmarks/gpu/plan.py \
-      --step-log "$dir/log/step.log" --corpus "$corpus" --data-dir "$dir/data" \
-      --max-duration "$batch" --seconds "$seconds" --trainings "$trainings")")
+  local name=$1 seconds=$2 batch=$3 config=$4 epochs=() options jobs
+  jobs=$(($(nproc) < 4 ? 2 : $(nproc) < 16 ? $(nproc) / 2 : 8))
+  shift 4
+  if ! $small && ! $dry_run && [ "$device" = cuda ]; then
+    # Dense 1, omni 1.3, pruned 4, chain_long 1, nested 1; nested waits for chain_long, which waits
+    # for dense.
+    epochs=(--num-epochs "$(
+      export PYTHONPATH=$recipe:$PYTHONPATH
+      kernels --config "$config" --seconds "$batch" --utterance 3 --kinds dense |
+        tee "$dir/log/$name-update.log" | "$python" benchmarks/gpu/plan.py --corpus "$corpus" \
+        --data-dir "$dir/data" --max-duration "$batch" --seconds "$seconds" --trainings 8.3 --longest 2.6
+    )")
   fi
-  options=(--exp-root "$dir/$name" --report-dir "$dir/$name-report" --max-duration "$batch"
-    --systems "dense omni pruned chain" --sweep-methods greedy_search --sweep-modes simulated
-    "${epochs[@]}" "$@")
-  stages --stage 6 --stop-stage 6 "${options[@]}"
-  stages --stage 9 --stop-stage 11 --train-jobs 4 "${options[@]}"
+  options=(--exp-root "$dir/$name" --report-dir "$dir/$name-report" --config "$config"
+    --max-duration "$batch" --systems "dense omni pruned chain_long nested"
+    --sweep-methods greedy_search --sweep-modes simulated "${epochs[@]}" "$@")
+  stages --stage 6 --stop-stage 11 --skip-stages "7 8" --train-jobs "$jobs" --sweep-jobs "$jobs" \
+    "${options[@]}"
 }
 
 mkdir -p "$dir/log"

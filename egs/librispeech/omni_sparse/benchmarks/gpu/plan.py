@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many epochs fit into some time of a GPU, from the time of an update measured there.
+"""How many epochs of trainings side by side fit into some time of a GPU.
 
-Usage (from the recipe's folder, after benchmarks/supernet_step.py wrote its table to a log):
-  python3 benchmarks/gpu/plan.py --step-log log/step.log --corpus synthetic --data-dir data \\
-    --max-duration 240 --seconds 240 --trainings 7
+Usage (from the recipe's folder):
+  python3 benchmarks/step_profile.py --device cuda --kinds dense | python3 benchmarks/gpu/plan.py \\
+    --corpus synthetic --data-dir data --max-duration 60 --seconds 240 --trainings 8.3 --longest 2.6
 
-Prints the number. Trainings that share the GPU are taken to need as long as one after another.
+Reads what an update takes from the standard input, and prints the number.
 """
 
 from __future__ import annotations
@@ -13,51 +13,63 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from pathlib import Path
+import sys
 
 from emformer.data.asr_datamodule import AsrDataModule
 from emformer.errors import RecipeError, run_main
 from emformer.options import Parser
 
 _MOST = 24  # epochs; more than any result of ours had
+# An update takes longer than it does alone and without data: others run beside it, losses are
+# validated, programs start.
+_MARGIN = 1.5
 
 
-def dense_seconds(log: Path) -> float:
-    """Seconds of a dense update, from the first table that supernet_step.py wrote.
+def dense_update(profile: str) -> tuple[float, float]:
+    """Seconds of a dense update, and those of it in which the GPU computes.
+
+    Args:
+      profile: What step_profile.py printed.
 
     Raises:
-      RecipeError: There is none.
+      RecipeError: It is no such table, or nothing ran on a GPU.
     """
-    found = re.search(r"^dense +([0-9.]+) +1\.000 ", log.read_text(encoding="utf-8"), re.M)
+    found = re.search(r"^dense +[1-9][0-9]* +([0-9.]+) +([0-9.]+) ", profile, re.M)
     if found is None:
-        raise RecipeError(f"{log}: no table of benchmarks/supernet_step.py is in it")
-    return float(found[1])
+        raise RecipeError("the input has no table of benchmarks/step_profile.py with a GPU's time")
+    return float(found[2]) / 1e3, float(found[1]) / 1e3
 
 
-def epochs_in(seconds: float, update: float, updates: int, trainings: float) -> int:
+def epochs_in(
+    seconds: float, update: float, busy: float, updates: int, trainings: float, longest: float
+) -> int:
     """Epochs that fit: at least one, at most :data:`_MOST`.
 
     Args:
       seconds: There are.
-      update: Seconds of a dense one.
+      update, busy: What :func:`dense_update` gives.
       updates: Of an epoch.
-      trainings: Of as many updates as a dense one.
+      trainings: Of as many updates as a dense one; the GPU's work.
+      longest: Those of them that must wait for one another.
     """
-    fit = seconds / (trainings * update * updates)
-    return min(_MOST, max(1, math.floor(fit)))
+    epoch = updates * max(longest * update, trainings * busy) * _MARGIN
+    return min(_MOST, max(1, math.floor(seconds / epoch)))
 
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--step-log", type=Path, required=True, help="what supernet_step.py wrote")
     AsrDataModule.add_arguments(parser)
     parser.add_argument("--max-duration", type=float, required=True, help="seconds of a batch")
     parser.add_argument("--seconds", type=float, required=True, help="of training there are")
     parser.add_argument("--trainings", type=float, required=True, help="in dense ones")
+    parser.add_argument(
+        "--longest", type=float, required=True, help="of them that must wait for one another"
+    )
     args: argparse.Namespace = parser.parse_args()
+    update, busy = dense_update(sys.stdin.read())
     speech = sum(cut.duration for cut in AsrDataModule.from_args(args).train_cuts())
     updates = math.ceil(speech / args.max_duration)
-    print(epochs_in(args.seconds, dense_seconds(args.step_log), updates, args.trainings))
+    print(epochs_in(args.seconds, update, busy, updates, args.trainings, args.longest))
 
 
 if __name__ == "__main__":

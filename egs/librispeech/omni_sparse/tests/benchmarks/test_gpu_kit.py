@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks.gpu.plan import dense_seconds, epochs_in
+from benchmarks.gpu.plan import dense_update, epochs_in
 from emformer.errors import RecipeError
 from tests.support.processes import RECIPE, environment, run_python
 
@@ -53,10 +53,10 @@ def test_a_dry_run_tells_all_steps_in_order(kit, tmp_path):
     ]  # fmt: skip
     # run.sh itself says what it would train.
     assert "-m local.prepare_synthetic " in done.stdout
-    for system in ("omni", "pruned", "chain"):
+    for system in ("omni", "pruned", "chain_long", "nested"):
         assert f"conf/systems/{system}.yaml" in done.stdout
     assert "--num-epochs 3" in done.stdout
-    assert "--set model.encoder_dim=288" in done.stdout
+    assert "conf/demo_wide.yaml" in done.stdout
     assert "install.sh" not in done.stdout  # which would want a package index
     assert not (tmp_path / "kit" / "table.md").exists()
 
@@ -75,7 +75,7 @@ def test_steps_are_done_once(kit, noting, tmp_path):
     assert [line.split()[0] for line in asked(tmp_path)] == [
         "-m",
         "benchmarks/rnnt_recursion.py",
-        "benchmarks/supernet_step.py",
+        *(["benchmarks/supernet_step.py", "benchmarks/step_profile.py"] * 2),
         "benchmarks/supernet_step.py",
     ]
     assert "said: --device" in (tmp_path / "kit" / "table.md").read_text()
@@ -86,7 +86,7 @@ def test_a_failed_step_is_in_the_table_and_tried_again(kit, noting, tmp_path):
     done = kit("run", "--steps", "parity step", python=noting)
     assert done.returncode == 1
     assert "Step parity FAILED." in (tmp_path / "kit" / "table.md").read_text()
-    assert len(asked(tmp_path)) == 4  # the next step was not stopped
+    assert len(asked(tmp_path)) == 7  # the next step was not stopped
     (tmp_path / "broken").unlink()
     done = kit("run", "--steps", "parity step", python=noting)
     assert done.returncode == 0 and "step: done before" in done.stdout
@@ -112,6 +112,15 @@ def test_what_is_packed_has_the_versions_of_the_set(kit):
     packed = [word for word in done.stdout.split() if "==" in word]
     assert "lhotse" in done.stdout and set(packed) <= set(pins) and len(packed) > 20
     assert "build_wheel.sh" in done.stdout
+
+
+def test_what_the_machine_has_is_not_packed(kit, tmp_path):
+    (tmp_path / "has").write_text("matplotlib==3.9.0\nKaldi_Native_Fbank==1.0\ntoolz 1.0\n")
+    names = [
+        {word.split("==")[0] for word in kit("pack", *words).stdout.split() if "==" in word}
+        for words in (["--dry-run"], ["--dry-run", "--has", tmp_path / "has"])
+    ]
+    assert names[0] - names[1] == {"matplotlib", "kaldi-native-fbank", "toolz"}
 
 
 def test_the_steps_need_no_package_that_is_not_brought():
@@ -152,37 +161,41 @@ def test_an_update_is_timed_on_a_cpu(kit, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     table = (tmp_path / "kit" / "table.md").read_text()
     assert "| recursion | ms | largest error |" in table
-    assert dense_seconds(tmp_path / "kit" / "log" / "step.log") > 0
+    assert "kernels  busy ms" in table
     assert f"\ndense {' ' * 18}" in table and "\nsandwich, 2 passes" in table
 
 
-def test_systems_are_trained_for_the_time_there_is_and_compared(
-    kit, tmp_path, tiny_data, tiny_config
-):
-    (tmp_path / "kit" / "log").mkdir(parents=True)
-    (tmp_path / "kit" / "log" / "step.done").touch()
-    # In 240 s go 6 epochs of 7 trainings whose one update an epoch takes 5 s.
-    (tmp_path / "kit" / "log" / "step.log").write_text(
-        "dense                      5.0000  1.000 [ 1.000,  1.000]    1.000   1.05\n"
-    )
+def test_systems_are_trained_and_compared(kit, tmp_path, tiny_data, tiny_config):
+    (tmp_path / "kit").mkdir()
     (tmp_path / "kit" / "data").symlink_to(tiny_data)
     options = ["--config", tiny_config, "--systems", "dense omni", "--max-duration", "14"]
+    options += ["--num-epochs", "2"]
     options += ["--lang-dir", tiny_data / "lang_bpe_64", "--subnets", "0 0.9"]
     done = kit("run", "--steps", "train", "--device", "cpu", "--", *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "--num-epochs 6 " in done.stdout
     table = (tmp_path / "kit" / "table.md").read_text()
     assert "| dense |" in table and "| omni |" in table
 
 
 @pytest.mark.parametrize(
-    ("seconds", "update", "epochs"), [(240, 0.06, 5), (240, 5, 1), (240, 0.001, 24)]
+    ("seconds", "update", "busy", "epochs"),
+    [
+        (300, 0.05, 0.001, 20),  # what waits for one another takes 2 x 100 x 50 ms x 1.5
+        (300, 0.05, 0.04, 6),  # all of them take 8 x 100 x 40 ms x 1.5
+        (300, 5, 4, 1),
+        (300, 0.001, 0.001, 24),
+    ],
 )
-def test_as_many_epochs_as_fit_and_at_least_one(seconds, update, epochs):
-    assert epochs_in(seconds, update, updates=100, trainings=7) == epochs
+def test_as_many_epochs_as_fit_and_at_least_one(seconds, update, busy, epochs):
+    assert epochs_in(seconds, update, busy, updates=100, trainings=8, longest=2) == epochs
 
 
-def test_a_log_without_a_table_is_told_in_one_line(tmp_path):
-    (tmp_path / "log").write_text("Killed\n")
-    with pytest.raises(RecipeError, match="no table of benchmarks/supernet_step.py"):
-        dense_seconds(tmp_path / "log")
+def test_an_updates_time_is_read_from_the_profile():
+    profile = "update kernels busy ms span ms waits\ndense       1722    30.97    76.32      2\n"
+    assert dense_update(profile) == pytest.approx((0.07632, 0.03097))
+
+
+@pytest.mark.parametrize("profile", ["Killed\n", "dense   0   0.00   0.00   0\n"])
+def test_a_profile_without_a_gpus_time_is_told_in_one_line(profile):
+    with pytest.raises(RecipeError, match=r"no table of benchmarks/step_profile.py"):
+        dense_update(profile)
