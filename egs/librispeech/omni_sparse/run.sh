@@ -553,6 +553,7 @@ start_training() {
   fi
 }
 
+all_trained=false           # by stage 6 of this call
 chain_of="" chain_start=""  # the chain that is under way, and what its next level goes on from
 
 train_run() {
@@ -595,6 +596,7 @@ if in_stages 6; then
   if in_stages 9 && [ "$train_jobs" -gt 1 ] && ! $dry_run; then
     log "beside it, $train_jobs trainings at a time, those of stage 9"
     for_each_run train_run
+    all_trained=true
   fi
   finish_beside
   finished "Stage 6 done: $exp_dir; curves: tensorboard --logdir $exp_dir/tensorboard;" \
@@ -630,7 +632,7 @@ if in_stages 9; then
   log "Stage 9: training of $systems (seeds $seeds)"
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
-  for_each_run train_run
+  $all_trained || for_each_run train_run
   finish_beside
   finished "Stage 9 done: $exp_root; next: sweep (stage 10)"
 fi

@@ -17,11 +17,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.supernet_step import KINDS, Learner, Updates, add_arguments
+from benchmarks.supernet_step import Learner, Updates, add_arguments
 from emformer.options import Parser
 
 # Calls that return only when the device is done. Our own torch.cuda.synchronize is none of an

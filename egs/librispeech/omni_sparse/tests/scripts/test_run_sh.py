@@ -70,6 +70,11 @@ def test_stages_that_end_before_they_begin_are_refused():
     assert "nothing to do: --stage 5 is after --stop-stage 3" in line
 
 
+def test_a_stage_to_leave_out_is_one_of_them():
+    line = only_line(run_sh("--skip-stages", "7 decoding"), 2)
+    assert "--skip-stages: 'decoding' is no stage" in line
+
+
 def test_an_unknown_corpus_is_refused():
     line = only_line(run_sh("--stage", "3", "--stop-stage", "3", "--corpus", "timit"), 1)
     assert "unknown corpus 'timit'" in line and "librispeech" in line

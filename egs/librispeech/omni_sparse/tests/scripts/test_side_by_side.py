@@ -186,8 +186,22 @@ def test_with_one_job_the_supernet_is_trained_after_the_dense_model_is_decoded(r
 def test_each_step_of_a_chain_begins_when_the_one_before_has_ended(recorded, jobs):
     words = ("--systems", "dense omni chain", "--seeds", "0 1", "--train-jobs", jobs)
     begun = recorded("--stop-stage", "9", *words)
-    assert [what for _, what in begun].count("omni_emformer.train") >= 11
+    assert [what for _, what in begun].count("omni_emformer.train") == 11  # dense of seed 1, too
     assert "too" not in {first for first, _ in begun}
+
+
+def test_stages_can_be_left_out(recorded):
+    words = ("--skip-stages", "7,8", "--systems", "dense omni", "--train-jobs", "1")
+    begun = recorded("--stop-stage", "9", *words)
+    assert [what for _, what in begun] == ["emformer.train", "omni_emformer.train"]
+
+
+def test_sweeps_side_by_side_share_the_cores(recorded):
+    recorded("--stop-stage", "9", "--systems", "dense omni")
+    words = ("--sweep-jobs", "2", "--systems", "dense omni one_shot")
+    sweeps = recorded("--stage", "10", "--stop-stage", "10", *words)
+    sweeps = [threads for threads, what in sweeps if what == "omni_emformer.sweep"]
+    assert sweeps == [str((len(os.sched_getaffinity(0)) + 1) // 2)] * 3
 
 
 def test_a_single_training_has_all_cores(recorded):
