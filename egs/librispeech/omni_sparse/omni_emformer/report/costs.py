@@ -35,15 +35,23 @@ class Cost:
         return self.updates / self.trainings
 
 
-def cost_of(runs: Runs, label: str) -> Cost | None:
+def cost_of(runs: Runs, label: str, sparsest: float = 1.0) -> Cost | None:
     """What a system cost; None if it has no training of its own, or that is not all here.
 
-    What it goes on from is a part of it, a size and its training: the reference, or the whole chain
-    that it grows around.
+    What it goes on from is a part of it, a size and its training: the reference, or the chain that
+    it grows around, as far as the core of that.
+
+    Args:
+      runs: The results.
+      label: The system.
+      sparsest: Trainings of sparser levels of a chain are left out.
     """
     if runs.is_untrained(label):
         return None
-    trained: list[Result] = [e.newest for e in runs.systems[label]]
+    experiments = [e for e in runs.systems[label] if e.level <= sparsest]
+    if not experiments:
+        return None
+    trained: list[Result] = [e.newest for e in experiments]
     seeds = len({r.seed for r in trained})
 
     def mean(name: str) -> float:
@@ -51,11 +59,13 @@ def cost_of(runs: Runs, label: str) -> Cost | None:
 
     numbers = [mean(f"train_{name}") for name in ("updates", "passes", "cost", "seconds")]
     cost = Cost(len(runs.networks(label)), len(trained) / seeds, *numbers)
-    if label == runs.reference or not any(e.goes_on for e in runs.systems[label]):
+    if label == runs.reference or not any(e.goes_on for e in experiments):
         return cost
-    around = runs.systems[label][0].around
+    around, core = experiments[0].around, experiments[0].core
     if around and around not in runs.systems:
         return None
-    start = cost_of(runs, around or runs.reference)
+    start = cost_of(runs, around, core) if around else cost_of(runs, runs.reference)
+    if start is None:
+        return None
     start = replace(start, sizes=1)  # of a chain the others are not its own
     return Cost(*(own + its for own, its in zip(astuple(cost), astuple(start), strict=True)))

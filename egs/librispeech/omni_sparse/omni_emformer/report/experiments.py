@@ -91,6 +91,16 @@ class Experiment:
         """The chain that it grows around; empty where it grows around none."""
         return read_system(self.folder).get("chain", {}).get("around", "")
 
+    @property
+    def core(self) -> float:
+        """The level of that chain's network that it grows around."""
+        return read_system(self.folder).get("chain", {}).get("core", 0.0)
+
+    @property
+    def level(self) -> float:
+        """The level that it was trained for, 0 where for none or for many."""
+        return read_system(self.folder).get("level") or 0.0
+
     def coverage(self, system: str) -> dict | None:
         """What the sweep's pattern covers: ``pattern``, ``num_weights``, ``num_params``."""
         return read_sweep(self.folder)["coverage"].get(system)

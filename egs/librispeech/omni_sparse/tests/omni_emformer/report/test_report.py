@@ -284,22 +284,26 @@ def test_a_chain_costs_what_it_goes_on_from_too(folders, tmp_path):
     assert chain.seconds == dense.seconds + 8
 
 
-def test_what_grows_around_a_chain_costs_the_whole_chain_too(folders, tmp_path):
-    for name, subnet, system in (
-        ("chain", "0.50", "shares: [0.1]"),
-        ("nested", "dense", "around: chain"),
+def test_what_grows_around_a_chain_costs_the_chain_as_far_as_its_core_too(folders, tmp_path):
+    for name, subnet, level, system in (
+        ("chain", "0.50", 0.5, "shares: [0.1]"),
+        ("chain", "0.90", 0.9, "shares: [0.1]"),
+        ("nested", "dense", 0.0, "around: chain, core: 0.5"),
     ):
         changes = {"train_seconds": 3.0, "train_updates": 20, "train_passes": 20}
-        add_result(tmp_path / name, name, subnet, 9, train_cost=20.0, **changes)
-        text = f"name: {name}\nlevel: 0.5\nchain: {{{system}}}\n"
-        (tmp_path / name / "system.yaml").write_text(text)
-    runs = Runs(read([folders[0], tmp_path / "chain", tmp_path / "nested"]))
-    chain, nested = cost_of(runs, "chain"), cost_of(runs, "nested")
+        folder = tmp_path / f"{name}-{subnet}"
+        add_result(folder, name, subnet, 9, train_cost=20.0, **changes)
+        text = f"name: {name}\nlevel: {level}\nchain: {{{system}}}\n"
+        (folder / "system.yaml").write_text(text)
+    chain = [tmp_path / f"chain-{level}" for level in ("0.50", "0.90")]
+    grown = tmp_path / "nested-dense"
+    nested = cost_of(Runs(read([folders[0], *chain, grown])), "nested")
+    dense = cost_of(Runs(read([folders[0]])), "dense")
     assert (nested.sizes, nested.trainings) == (2, 3)  # its own, and the core
-    assert nested.whole_passes == chain.whole_passes + 20
-    alone = Runs(read([folders[0], tmp_path / "nested"]))
-    assert cost_of(alone, "nested") is None
-    write_report(read([folders[0], tmp_path / "nested"]), tmp_path / "out")
+    assert nested.whole_passes == dense.whole_passes + 40
+    alone = read([folders[0], grown])
+    assert cost_of(Runs(alone), "nested") is None
+    write_report(alone, tmp_path / "out")
 
 
 def test_a_chain_may_be_the_reference(tmp_path):
