@@ -20,17 +20,17 @@ run   on the GPU's machine, with this repository and DIR: the steps in order, ea
         parity    tests of the losses: GPU against CPU
         step      times of the loss's recursion, of an update of the demo's model and of one of
                   conf/librispeech.yaml, and how many kernels they have
-        train     dense, omni, pruned, chain_long and nested side by side, with batches of 240 s and
-                  for as many epochs as the time of an update allows, then decoded -> DIR/demo,
-                  DIR/demo-report
-        wide      the same with conf/demo_wide.yaml and batches of 60 s -> DIR/wide, DIR/wide-report
+        train     dense, omni, pruned and chain side by side, with batches of 240 s and for as many
+                  epochs as there is time for, then decoded -> DIR/demo, DIR/demo-report
+        wide      dense, omni and pruned with conf/demo_wide.yaml and batches of 60 s
+                  -> DIR/wide, DIR/wide-report
       What they said is in DIR/log, what they found in DIR/table.md
 
   --python PYTHON   default: python3
   --has FILE        what the GPU's machine has already, a line each (its "pip freeze"): not packed
   --device DEVICE   that the times are of (default: cuda)
   --steps "STEP .." only these
-  --minutes N       no step begins after these (default: 8); train has a quarter of them, wide half
+  --minutes N       no step begins after these, and trainings are as long as they fit (default: 9)
   --small           all steps in small, to try the kit itself: corpus quick, few updates
   --dry-run         print the commands; those of run.sh are tried with its own --dry-run
   -- OPTIONS        of train and wide, such as --num-epochs 3 --set training.base_lr=0.002
@@ -59,7 +59,7 @@ esac
 mkdir -p "$2"
 dir=$(cd "$2" && pwd)
 shift 2
-python=python3 device=cuda steps=$all_steps minutes=8 has= small=false dry_run=false
+python=python3 device=cuda steps=$all_steps minutes=9 has= small=false dry_run=false
 while [ $# -gt 0 ]; do
   case $1 in
     --) shift; break ;;
@@ -132,37 +132,39 @@ step() {
     return
   fi
   run "$python" benchmarks/rnnt_recursion.py --device "$device"
-  updates --config conf/demo.yaml --seconds "$batch" --utterance 6 --rounds 20
+  updates --config conf/demo.yaml --seconds "$batch" --utterance 6 --rounds 15 --memory-updates 0
   kernels --config conf/demo.yaml --seconds "$batch" --utterance 6
-  updates --config conf/librispeech.yaml --seconds 300 --utterance 12 --rounds 10
+  updates --config conf/librispeech.yaml --seconds 300 --utterance 12 --rounds 8 --memory-updates 0
   kernels --config conf/librispeech.yaml --seconds 300 --utterance 12
   [ "$device" = cpu ] || updates --config conf/librispeech.yaml --seconds 300 --utterance 12 \
-    --rounds 10 --memory-updates 0 --dtype bfloat16
+    --rounds 8 --memory-updates 0 --dtype bfloat16
 }
 updates() { run "$python" benchmarks/supernet_step.py --device "$device" "$@"; }
 kernels() { run "$python" benchmarks/step_profile.py --device "$device" "$@"; }
 
-train() { compare demo "$((minutes * 15))" "$batch" conf/demo.yaml "$@"; }
-wide() { compare wide "$((minutes * 30))" 60 conf/demo_wide.yaml "$@"; }
-# What fits into $2 seconds of training with batches of $3 seconds by the configuration $4, side by
-# side, and decoded; $1 names its folders.
+# Seconds beside training: programs start, networks are decoded, and each step of a chain is pruned.
+train() { compare demo 300 "$batch" conf/demo.yaml "dense omni pruned chain" 6.8 1.5 "$@"; }
+wide() { compare wide 120 60 conf/demo_wide.yaml "dense omni pruned" 6.3 1.5 "$@"; }
+# compare NAME SECONDS BATCH CONFIG SYSTEMS TRAININGS LONGEST: what fits into the time that is left
+# but for SECONDS, with batches of BATCH seconds, side by side, and decoded. The systems are so many
+# dense trainings, of which the longest must follow one another. NAME is that of their folders.
 compare() {
-  local name=$1 seconds=$2 batch=$3 config=$4 epochs=() options jobs
+  local name=$1 left=$((60 * minutes - SECONDS - $2)) batch=$3 config=$4 systems=$5 trainings=$6
+  local longest=$7 epochs=() options jobs
   jobs=$(($(nproc) < 4 ? 2 : $(nproc) < 16 ? $(nproc) / 2 : 8))
-  shift 4
+  shift 7
   if ! $small && ! $dry_run && [ "$device" = cuda ]; then
-    # Dense 1, omni 1.3, pruned 4, chain_long 1, nested 1; nested waits for chain_long, which waits
-    # for dense.
     epochs=(--num-epochs "$(
       export PYTHONPATH=$recipe:$PYTHONPATH
       kernels --config "$config" --seconds "$batch" --utterance 3 --kinds dense |
         tee "$dir/log/$name-update.log" | "$python" benchmarks/gpu/plan.py --corpus "$corpus" \
-        --data-dir "$dir/data" --max-duration "$batch" --seconds "$seconds" --trainings 8.3 --longest 2.6
+        --data-dir "$dir/data" --max-duration "$batch" --seconds "$((left > 0 ? left : 0))" \
+        --trainings "$trainings" --longest "$longest"
     )")
   fi
   options=(--exp-root "$dir/$name" --report-dir "$dir/$name-report" --config "$config"
-    --max-duration "$batch" --systems "dense omni pruned chain_long nested"
-    --sweep-methods greedy_search --sweep-modes simulated "${epochs[@]}" "$@")
+    --max-duration "$batch" --systems "$systems" --sweep-methods greedy_search
+    --sweep-modes simulated "${epochs[@]}" "$@")
   stages --stage 6 --stop-stage 11 --skip-stages "7 8" --train-jobs "$jobs" --sweep-jobs "$jobs" \
     "${options[@]}"
 }

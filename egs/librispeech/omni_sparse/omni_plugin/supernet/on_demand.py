@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masked weights that are made when a module reads them, and made again for backward.
-
-A pass that holds its masked weights from its first layer to the end of backward needs a second
-copy of the weights while the lattice of the loss takes most memory. This costs some time instead.
-"""
+"""Masked weights that are made when a module reads them."""
 
 from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -33,8 +29,26 @@ class _Saved(NamedTuple):
 
 
 @contextmanager
-def made_on_demand(layers: Sequence[MaskedWeight]) -> Iterator[None]:
+def made_when_read(layers: Sequence[MaskedWeight]) -> Iterator[None]:
     """Within it, modules that read a weight of these layers get it masked, and differentiable.
+
+    What is made lives as long as the context or the graph. For a GPU, which would idle while all
+    of them are asked for before it has anything else to do.
+
+    Args:
+      layers: At the levels they are to have.
+    """
+    with _reading([(layer, functools.cache(layer.product)) for layer in layers]):
+        yield
+
+
+@contextmanager
+def made_on_demand(layers: Sequence[MaskedWeight]) -> Iterator[None]:
+    """The same, but what is made does not live on, and is made again for backward.
+
+    A pass that holds its masked weights from its first layer to the end of backward needs a second
+    copy of the weights while the lattice of the loss takes most memory. This costs some time
+    instead.
 
     Args:
       layers: At the levels they are to have; which may change once the context is closed, even
@@ -74,18 +88,25 @@ def made_on_demand(layers: Sequence[MaskedWeight]) -> Iterator[None]:
             value = layer.pattern.apply(layer.parameter, keep)
         return value.as_strided(saved.size, saved.stride, saved.offset)
 
-    reads: dict[nn.Module, dict[str, functools.partial]] = {}
-    for layer in layers:
+    reads = [(layer, functools.partial(read, layer, layer.keep())) for layer in layers]
+    with _reading(reads), saved_tensors_hooks(pack, unpack):
+        yield
+
+
+@contextmanager
+def _reading(reads: Sequence[tuple[MaskedWeight, Callable[[], Tensor]]]) -> Iterator[None]:
+    """Within it, modules that read a weight of a layer call a function for it."""
+    by_module: dict[nn.Module, dict[str, Callable[[], Tensor]]] = {}
+    for layer, read in reads:
         for module, attribute in layer.weight.places:
-            reads.setdefault(module, {})[attribute] = functools.partial(read, layer, layer.keep())
+            by_module.setdefault(module, {})[attribute] = read
     try:
-        for module, found in reads.items():
+        for module, found in by_module.items():
             module.__dict__[_READS] = found
             module.__class__ = _reading_class(type(module), tuple(sorted(found)))
-        with saved_tensors_hooks(pack, unpack):
-            yield
+        yield
     finally:
-        for module in reads:
+        for module in by_module:
             if module.__dict__.pop(_READS, None) is not None:
                 module.__class__ = type(module).__base__
 

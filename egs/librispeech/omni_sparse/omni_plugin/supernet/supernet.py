@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from omni_plugin.supernet.coverage import coverage_report, find_weights
 from omni_plugin.supernet.made_at_once import made_at_once
 from omni_plugin.supernet.masked_weight import MaskedWeight
 from omni_plugin.supernet.no_copies import no_copies
-from omni_plugin.supernet.on_demand import made_on_demand
+from omni_plugin.supernet.on_demand import made_on_demand, made_when_read
 from omni_plugin.supernet.subnet import Choice, SubNet, parse_choice
 
 
@@ -159,7 +159,8 @@ class SuperNet(nn.Module):
         are switched on within it do not reach them. It may be nested.
 
         With gradients, and where there are gradients already, as in an update's second pass, they
-        are made when they are read, and again in backward, and take no memory in between.
+        are made when they are read, and again in backward, and take no memory in between. On other
+        devices than the CPU, where activations take far more, they are made when they are read.
 
         Raises:
           OmniError: A covered parameter was replaced by another object.
@@ -173,15 +174,21 @@ class SuperNet(nn.Module):
         self._open = True
         self.times_opened += 1
         try:
-            made = made_on_demand if self._saves_memory() else made_at_once
+            made = self._way_to_make()
             with no_copies(m for x in pruned for m, _ in x.weight.places), made(pruned):
                 yield self.model
         finally:
             self._open = False
 
-    def _saves_memory(self) -> bool:
-        """Whether time is spent to keep no masked weights, for gradients take their room."""
-        return torch.is_grad_enabled() and any(x.parameter.grad is not None for x in self._layers)
+    def _way_to_make(self) -> Callable[[Sequence[MaskedWeight]], AbstractContextManager[None]]:
+        """How masked weights are made: see :meth:`masked`."""
+        if not torch.is_grad_enabled():
+            return made_at_once
+        if self._layers[0].parameter.device.type != "cpu":
+            return made_when_read
+        # Time is spent to keep no masked weights, for gradients take their room.
+        has_gradients = any(x.parameter.grad is not None for x in self._layers)
+        return made_on_demand if has_gradients else made_at_once
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's forward pass as the active sub-network.
@@ -306,4 +313,8 @@ class SuperNet(nn.Module):
 def _is_exporting() -> bool:
     """Whether ``torch.export`` is at work, where torch has it."""
     compiler = getattr(torch, "compiler", None)
+    # The compiler of torch 2.11 takes is_exporting() itself for true.
+    flag = getattr(compiler, "_is_exporting_flag", None)
+    if flag is not None:
+        return flag
     return hasattr(compiler, "is_exporting") and compiler.is_exporting()

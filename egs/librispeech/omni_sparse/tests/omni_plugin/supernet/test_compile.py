@@ -7,6 +7,8 @@ from torch import nn
 
 from omni_plugin import OmniTraining, SparsitySettings
 from omni_plugin.supernet import SuperNet
+from omni_plugin.supernet.made_at_once import made_at_once
+from omni_plugin.supernet.on_demand import made_when_read
 from tests.support.torch_models import vectors
 
 pytestmark = [
@@ -85,8 +87,12 @@ def gradients(supernet, net, level) -> list[torch.Tensor]:
     return [parameter.grad.clone() for parameter in supernet.parameters()]
 
 
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_every_switch_gives_the_sub_network_and_its_gradients(way, backend):
+def test_every_switch_gives_the_sub_network_and_its_gradients(way, device, backend, monkeypatch):
+    if device == "gpu":  # where weights are made when they are read
+        made = {True: made_when_read, False: made_at_once}
+        monkeypatch.setattr(SuperNet, "_way_to_make", lambda _: made[torch.is_grad_enabled()])
     plain = SuperNet(model())
     supernet, net = way(backend)
     for level in LEVELS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where there are gradients already, masked weights are not kept: what that must not change."""
+"""Masked weights that are made when they are read, kept or not: what that must not change."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,9 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from omni_plugin.supernet import SuperNet
+from omni_plugin.supernet.made_at_once import made_at_once
+from omni_plugin.supernet.masked_weight import MaskedWeight
+from omni_plugin.supernet.on_demand import made_when_read
 from tests.support.torch_models import mixed, tokens
 
 SHAPE = (48, 40)
@@ -58,6 +61,56 @@ def test_gradients_of_a_second_pass_are_those_of_a_first(pattern):
         grads.append({name: p.grad.clone() for name, p in supernet.named_parameters()})
     for name, first in grads[0].items():
         assert torch.equal(grads[1][name], 2 * first), name
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """Supernets make their weights as they do on a GPU."""
+    monkeypatch.setattr(SuperNet, "_way_to_make", lambda _: made_when_read)
+
+
+@pytest.mark.parametrize("pattern", ["8x1", "1x1", "2:4", "3x5"])
+def test_made_when_read_they_give_the_same_outputs_and_gradients(pattern, monkeypatch):
+    found = []
+    for way in (made_at_once, made_when_read):
+        monkeypatch.setattr(SuperNet, "_way_to_make", lambda _, way=way: way)
+        supernet = SuperNet(mixed(), pattern)
+        supernet.set_active_subnet(0.5)
+        outputs = []
+        for _ in range(2):
+            outputs.append(supernet(tokens()))
+            outputs[-1].square().mean().backward()
+        found.append([*outputs, *(p.grad for p in supernet.parameters())])
+    for expected, value in zip(*found, strict=True):
+        assert torch.equal(value, expected)
+
+
+def test_a_weight_that_is_read_twice_is_made_once(on_a_gpu):
+    model, supernet = alone()
+    with supernet.masked():
+        assert model.weight is model.weight
+
+
+def test_a_weight_that_is_not_read_is_not_made(on_a_gpu, monkeypatch):
+    made = []
+    product = MaskedWeight.product
+    monkeypatch.setattr(MaskedWeight, "product", lambda x: made.append(x.weight.name) or product(x))
+    supernet = SuperNet(nn.ModuleList([nn.Linear(16, 16), nn.Linear(16, 16)]))
+    supernet.set_active_subnet(0.5)
+    with supernet.masked() as model:
+        model[1](torch.zeros(1, 16))
+    assert made == ["1.weight"]
+
+
+def test_elsewhere_than_on_the_cpu_they_are_made_when_read(monkeypatch):
+    # torch 1 cannot sort what has no values; here no order is asked for.
+    monkeypatch.setattr(torch.Tensor, "argsort", lambda x, **_: x.to(torch.int64))
+    model = nn.Linear(SHAPE[1], SHAPE[0], bias=False, device="meta")
+    supernet = SuperNet(model)
+    supernet.set_active_subnet(0.5)
+    with supernet.masked():
+        assert "weight" not in model.__dict__ and type(model) is not nn.Linear
+    assert type(model) is nn.Linear
 
 
 def test_a_level_may_change_before_backward():
