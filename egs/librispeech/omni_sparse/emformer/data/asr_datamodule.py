@@ -17,6 +17,7 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from lhotse.dataset import K2SpeechRecognitionDataset
 from lhotse.dataset.input_strategies import OnTheFlyFeatures, PrecomputedFeatures
+from lhotse.lazy import LazyIteratorChain
 from torch.utils.data import DataLoader
 
 from emformer.config import TrainingConfig
@@ -29,6 +30,8 @@ from emformer.options import str2bool
 
 # Most buckets a small set can fill: lhotse wants at least one cut in each.
 _CUTS_PER_BUCKET = 20
+# About 200 MB.
+_CUTS_IN_MEMORY = 100_000
 
 
 class AsrDataModule:
@@ -49,6 +52,7 @@ class AsrDataModule:
         self.on_the_fly = on_the_fly
         self.musan = musan
         self._split_sizes: list[int] | None = None
+        self._kept: tuple[CutFilter, list[Cut]] | None = None
         self._whole: set[Path] = set()  # manifests that were checked
 
     @staticmethod
@@ -190,7 +194,7 @@ class AsrDataModule:
         """The sampler of an epoch of training."""
         num_buckets = min(config.num_buckets, cut_filter.num_kept // _CUTS_PER_BUCKET)
         sampler = DynamicBucketingSampler(
-            self.train_cuts().filter(cut_filter),
+            self._trained_on(cut_filter),
             max_duration=config.max_duration,
             num_buckets=num_buckets,
             # lhotse cannot estimate a single bucket: all cuts are then below this boundary.
@@ -204,6 +208,18 @@ class AsrDataModule:
         )
         sampler.set_epoch(epoch)
         return sampler
+
+    def _trained_on(self, cut_filter: CutFilter) -> CutSet:
+        """Training cuts that are not left out; in memory, if they are few.
+
+        To read and judge the 16,000 of `synthetic` anew for each epoch would let its first batch
+        wait for seconds.
+        """
+        if not 0 < cut_filter.num_kept <= _CUTS_IN_MEMORY:
+            return self.train_cuts().filter(cut_filter)
+        if self._kept is None or self._kept[0] is not cut_filter:
+            self._kept = cut_filter, list(self.train_cuts().filter(cut_filter))
+        return CutSet(LazyIteratorChain(self._kept[1]))  # lhotse warns of lists
 
     def valid_dataloader(
         self, cut_filter: CutFilter, max_duration: float, rank: int = 0, world_size: int = 1

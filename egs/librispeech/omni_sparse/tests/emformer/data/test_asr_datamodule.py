@@ -136,6 +136,34 @@ def test_skipping_gives_the_tail_of_the_same_epoch(data, config, cut_filter, ski
     assert_same_batches(tail, whole[skip:])
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_cuts_in_memory_give_the_batches_of_those_that_are_read(
+    data, config, cut_filter, epoch, monkeypatch
+):
+    def batches(epoch: int) -> list[dict]:
+        return list(data.train_dataloader(cut_filter, config.training, 5, epoch))
+
+    batches(1)
+    in_memory = batches(epoch)
+    monkeypatch.setattr("emformer.data.asr_datamodule._CUTS_IN_MEMORY", 0)
+    assert_same_batches(in_memory, batches(epoch))
+
+
+def test_few_cuts_are_read_once(data, config, cut_filter, monkeypatch):
+    first = list(data.train_sampler(cut_filter, config.training, 0, 1))
+    monkeypatch.setattr(data, "train_cuts", lambda: pytest.fail("reads the manifest again"))
+    second = list(data.train_sampler(cut_filter, config.training, 0, 2))
+    assert {c.id for b in first for c in b} == {c.id for b in second for c in b}
+
+
+def test_another_filter_is_asked_anew(data, config, cut_filter, tiny_data):
+    list(data.train_sampler(cut_filter, config.training, 0, 1))
+    strict = config.with_training(min_duration=1.0)
+    other = filter_for(data, strict, tiny_data)
+    batches = list(data.train_sampler(other, strict.training, 0, 1))
+    assert batches and min(cut.duration for batch in batches for cut in batch) >= 1.0
+
+
 def test_a_filtered_cut_is_not_in_any_batch(data, config, tiny_data):
     shortest = min(data.train_cuts(), key=lambda cut: cut.duration)
     other = replace(
