@@ -177,6 +177,23 @@ def test_systems_are_trained_and_compared(kit, tmp_path, tiny_data, tiny_config)
     assert "| dense |" in table and "| omni |" in table
 
 
+def test_on_a_gpu_trainings_have_the_epochs_that_fit(kit, tmp_path, tiny_data):
+    python = tmp_path / "python3"  # where an update of the dense model takes 2 ms
+    python.write_text(
+        "#!/bin/sh\ncase $1 in\n"
+        "  *step_profile.py) echo 'dense 10 1.00 2.00 1' ;;\n"
+        f"  *plan.py) exec {sys.executable} \"$@\" ;;\n"
+        "  *) exit 1 ;;\nesac\n"
+    )
+    python.chmod(0o755)
+    (tmp_path / "kit").mkdir()
+    (tmp_path / "kit" / "data").symlink_to(tiny_data)
+    done = kit("run", "--steps", "wide", "--device", "cuda", python=python)
+    assert done.returncode == 1  # there is nothing that could be trained
+    (command,) = [line for line in done.stdout.splitlines() if line.startswith("  ./run.sh")]
+    assert " --num-epochs 24 " in command + " " and "--config conf/demo_wide.yaml" in command
+
+
 @pytest.mark.parametrize(
     ("seconds", "update", "busy", "epochs"),
     [
