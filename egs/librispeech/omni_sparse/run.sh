@@ -542,14 +542,14 @@ fi
 [ "$train_jobs" -le "$num_trainings" ] || train_jobs=$num_trainings
 [ "$train_jobs" -ge 1 ] || train_jobs=1
 
-# start_training NAME COMMAND...: alone and in sight, or beside others.
-start_training() {
-  local name=$1
-  shift
-  if $dry_run || [ "$train_jobs" = 1 ]; then
+# start_one JOBS NAME COMMAND...: alone and in sight, or beside others, so many at a time.
+start_one() {
+  local jobs=$1 name=$2
+  shift 2
+  if $dry_run || [ "$jobs" = 1 ]; then
     run "$@"
   else
-    start_beside "$train_jobs" $((($(nproc) + train_jobs - 1) / train_jobs)) "$name" "$@"
+    start_beside "$jobs" $((($(nproc) + jobs - 1) / jobs)) "$name" "$@"
   fi
 }
 
@@ -580,8 +580,8 @@ train_run() {
   fi
   log "$name, seed $seed: $folder"
   set_words config "$file"
-  start_training "$(basename "$folder")" "${launcher[@]}" -m omni_emformer.train --system "$file" \
-    "${options[@]}" --config "$config" --exp-dir "$folder" --seed "$seed" "${train_options[@]}" \
+  start_one "$train_jobs" "$(basename "$folder")" \
+    "${launcher[@]}" -m omni_emformer.train --system "$file" "${options[@]}" --config "$config" --exp-dir "$folder" --seed "$seed" "${train_options[@]}" \
     ${set_options[@]+"${set_options[@]}"}
 }
 
@@ -590,7 +590,7 @@ if in_stages 6; then
   need "$data_dir/fbank" 3
   need "$lang_dir/bpe.model" 5
   set_words config
-  start_training "$(basename "$exp_dir")" "${launcher[@]}" -m emformer.train --config "$config" \
+  start_one "$train_jobs" "$(basename "$exp_dir")" "${launcher[@]}" -m emformer.train --config "$config" \
     --exp-dir "$exp_dir" --seed "$first_seed" "${train_options[@]}" "${init_options[@]}" \
     ${set_options[@]+"${set_options[@]}"}
   if in_stages 9 && [ "$train_jobs" -gt 1 ] && ! $dry_run; then
@@ -655,12 +655,8 @@ sweep_run() {
     # shellcheck disable=SC2206
     options+=(--subnets $subnets)
   fi
-  if $dry_run || [ "$sweep_jobs" = 1 ]; then
-    run python3 -m omni_emformer.sweep --exp-dir "$folder" "${options[@]}"
-    return
-  fi
   wait_beside "$(basename "$folder")"  # one file of results
-  start_beside "$sweep_jobs" $((($(nproc) + sweep_jobs - 1) / sweep_jobs)) "$(basename "$folder")" \
+  start_one "$sweep_jobs" "$(basename "$folder")" \
     python3 -m omni_emformer.sweep --exp-dir "$folder" "${options[@]}"
 }
 
