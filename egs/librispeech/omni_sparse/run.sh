@@ -581,8 +581,8 @@ train_run() {
   log "$name, seed $seed: $folder"
   set_words config "$file"
   start_one "$train_jobs" "$(basename "$folder")" \
-    "${launcher[@]}" -m omni_emformer.train --system "$file" "${options[@]}" --config "$config" --exp-dir "$folder" --seed "$seed" "${train_options[@]}" \
-    ${set_options[@]+"${set_options[@]}"}
+    "${launcher[@]}" -m omni_emformer.train --system "$file" "${options[@]}" --config "$config" \
+    --exp-dir "$folder" --seed "$seed" "${train_options[@]}" ${set_options[@]+"${set_options[@]}"}
 }
 
 if in_stages 6; then
