@@ -8,6 +8,8 @@ import functools
 import torch
 from torch import Tensor, nn
 
+from emformer.frontend import padding_mask
+
 #: Modules of each residual unit; the last gives what is added to the layer's input.
 UNIT_MODULES = {"attention": ("layer_norm_input", "attention", "dropout"), "ffn": ("pos_ff",)}
 
@@ -126,9 +128,7 @@ class FewSteps:
         hidden = self._gen_attention_mask(x[copies.numel() :])
         if len(lengths) > 1:  # else there is no padding
             valid = lengths + x.size(0) - lengths.max()
-            padding = torch.arange(x.size(0), device=lengths.device) >= valid.unsqueeze(1)
-            padding = padding.to(x.device, non_blocking=True)
-            hidden = hidden | padding[:, None, None]
+            hidden = hidden | padding_mask(valid, x.transpose(0, 1))[:, None, None]
         hidden = hidden.view(-1, 1, *hidden.shape[-2:])
         for layer in self.emformer_layers:
             x = layer(x, hidden)
